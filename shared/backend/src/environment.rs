@@ -1,0 +1,130 @@
+//! Where a function runs: its variables, its AWS clients, its clock.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+
+use crate::Clock;
+
+/// Why a function cannot start. It then answers nothing: a function without its keys or tables fails closed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An environment variable that `template.yaml` should set is missing.
+    #[error("the environment variable {0} is not set")]
+    MissingVariable(String),
+    /// An environment variable has a value that makes no sense.
+    #[error("the environment variable {variable} is unusable: {reason}")]
+    UnusableVariable {
+        /// Its name.
+        variable: String,
+        /// What is wrong with its value (never the value).
+        reason: String,
+    },
+    /// A secret document could not be read.
+    #[error("the secret named by {variable} could not be read: {reason}")]
+    UnreadableSecret {
+        /// The variable that holds the secret's ARN.
+        variable: String,
+        /// What went wrong (never the document).
+        reason: String,
+    },
+}
+
+/// Everything a function knows of where it runs. On Lambda it comes from the process; the local cloud makes one for
+/// each function, whose SDK calls it can tell apart, forbid, count and break.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    variables: Arc<BTreeMap<String, String>>,
+    sdk_config: SdkConfig,
+    clock: Clock,
+}
+
+impl Environment {
+    /// An environment with the given variables, SDK configuration (region, credentials, HTTP client) and clock.
+    /// Retries and timeouts are set here, for every environment alike.
+    pub fn new(variables: BTreeMap<String, String>, sdk_config: SdkConfig, clock: Clock) -> Self {
+        // DynamoDB answers in milliseconds: waiting a second before the first retry, the SDK's default, would spend
+        // the caller's patience on nothing. Calls that are not idempotent switch retries off where they are made.
+        let retries = RetryConfig::standard()
+            .with_max_attempts(3)
+            .with_initial_backoff(Duration::from_millis(25))
+            .with_max_backoff(Duration::from_millis(400));
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(1))
+            .operation_attempt_timeout(Duration::from_secs(2))
+            .operation_timeout(Duration::from_secs(6))
+            .build();
+        let sdk_config = sdk_config.into_builder().retry_config(retries).timeout_config(timeouts).build();
+        Self { variables: Arc::new(variables), sdk_config, clock }
+    }
+
+    /// The environment of a Lambda process. Lambda hands region and credentials over as variables and replaces the
+    /// process before they expire, so no provider chain is needed.
+    ///
+    /// # Errors
+    /// [`StartError::MissingVariable`] outside Lambda.
+    pub fn of_lambda() -> Result<Self, StartError> {
+        let variables: BTreeMap<String, String> = std::env::vars().collect();
+        let variable =
+            |name: &str| variables.get(name).cloned().ok_or_else(|| StartError::MissingVariable(name.to_owned()));
+        let credentials = Credentials::new(
+            variable("AWS_ACCESS_KEY_ID")?,
+            variable("AWS_SECRET_ACCESS_KEY")?,
+            variables.get("AWS_SESSION_TOKEN").cloned(),
+            None,
+            "lambda",
+        );
+        let http_client =
+            aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let sdk_config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(variable("AWS_REGION")?))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+            .http_client(http_client)
+            .build();
+        Ok(Self::new(variables, sdk_config, Clock::system()))
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The value of an environment variable.
+    ///
+    /// # Errors
+    /// [`StartError::MissingVariable`] if it is not set.
+    pub fn variable(&self, name: &str) -> Result<&str, StartError> {
+        self.variables.get(name).map(String::as_str).ok_or_else(|| StartError::MissingVariable(name.to_owned()))
+    }
+
+    /// A DynamoDB client; `AWS_ENDPOINT_URL_DYNAMODB` is honoured as the SDKs define it.
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        let mut config = aws_sdk_dynamodb::config::Builder::from(&self.sdk_config);
+        config.set_endpoint_url(self.endpoint_url("DYNAMODB"));
+        aws_sdk_dynamodb::Client::from_conf(config.build())
+    }
+
+    /// A Secrets Manager client; `AWS_ENDPOINT_URL_SECRETS_MANAGER` is honoured as the SDKs define it.
+    pub fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
+        let mut config = aws_sdk_secretsmanager::config::Builder::from(&self.sdk_config);
+        config.set_endpoint_url(self.endpoint_url("SECRETS_MANAGER"));
+        aws_sdk_secretsmanager::Client::from_conf(config.build())
+    }
+
+    fn endpoint_url(&self, service: &str) -> Option<String> {
+        let of_service = self.variables.get(&format!("AWS_ENDPOINT_URL_{service}"));
+        of_service.or_else(|| self.variables.get("AWS_ENDPOINT_URL")).cloned()
+    }
+}
