@@ -1,4 +1,18 @@
 //! What Vestibule's clients and functions say to each other.
+//!
+//! No AWS and no I/O: whatever needs the time or randomness is given them.
 #![deny(missing_docs)]
 
+pub mod connection_package;
+pub mod credential;
+pub mod encoding;
+pub mod endpoint;
+pub mod keys;
+pub mod limits;
+pub mod name;
+pub mod opaque;
+pub mod problem;
+pub mod queue;
+pub mod request_signature;
+pub mod signed;
 pub mod time;

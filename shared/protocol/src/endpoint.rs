@@ -1,0 +1,179 @@
+//! The endpoints: path, method, request and response of each. Client, functions, OpenAPI and tests use these types.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::name::UserName;
+use crate::problem::{Problem, ProblemType};
+
+mod authentication;
+
+pub use authentication::{
+    FinishRegistration, FinishRegistrationRequest, FinishRegistrationResponse, GetCredentials, GetCredentialsResponse,
+    InitiateRegistration, InitiateRegistrationRequest, InitiateRegistrationResponse,
+};
+
+/// Every endpoint, in the order of the design.
+pub const ENDPOINTS: &[&Description] =
+    &[&GetCredentials::DESCRIPTION, &InitiateRegistration::DESCRIPTION, &FinishRegistration::DESCRIPTION];
+
+/// An HTTP method that an endpoint has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+}
+
+impl Method {
+    /// The method's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+        }
+    }
+}
+
+/// What an endpoint asks of whoever calls it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Authentication {
+    /// Nothing.
+    None,
+    /// A request signature by the key of the provisional credential in the body.
+    ProvisionalCredential,
+}
+
+/// An endpoint, as documents and routers see it.
+#[derive(Debug)]
+pub struct Description {
+    /// The function that serves it.
+    pub function: &'static str,
+    /// Its method.
+    pub method: Method,
+    /// Its path, with parameters in braces.
+    pub path: &'static str,
+    /// What it does, in a sentence.
+    pub summary: &'static str,
+    /// Who may call it.
+    pub authentication: Authentication,
+    /// The largest body it takes, in bytes; 0 if it takes none.
+    pub max_request_length: usize,
+    /// The status of its answer when all is well.
+    pub status: u16,
+    /// For how many seconds its answer may be cached; 0 if not at all.
+    pub max_age: u32,
+    /// The problems of its own, beside those that any endpoint can have.
+    pub problems: &'static [ProblemType],
+}
+
+impl Description {
+    /// The problems that every endpoint can have.
+    pub const COMMON_PROBLEMS: &'static [ProblemType] =
+        &[ProblemType::TemporarilyUnavailable, ProblemType::InternalError];
+
+    /// The problems that every endpoint with a body can have.
+    pub const BODY_PROBLEMS: &'static [ProblemType] = &[
+        ProblemType::MalformedJson,
+        ProblemType::InvalidField,
+        ProblemType::MalformedBase64,
+        ProblemType::BodyTooLarge,
+        ProblemType::UnsupportedMediaType,
+    ];
+
+    /// The problems that every endpoint with a request signature can have.
+    pub const SIGNATURE_PROBLEMS: &'static [ProblemType] = &[
+        ProblemType::SignatureMissing,
+        ProblemType::SignatureMalformed,
+        ProblemType::SignatureCoverageInsufficient,
+        ProblemType::SignatureStale,
+        ProblemType::SignatureForAnotherService,
+        ProblemType::SignatureInvalid,
+        ProblemType::ContentDigestMismatch,
+    ];
+
+    /// Every problem that it can answer with.
+    pub fn all_problems(&self) -> impl Iterator<Item = ProblemType> {
+        let body: &[ProblemType] = if self.max_request_length > 0 { Self::BODY_PROBLEMS } else { &[] };
+        let signature: &[ProblemType] = match self.authentication {
+            Authentication::None => &[],
+            Authentication::ProvisionalCredential => Self::SIGNATURE_PROBLEMS,
+        };
+        [body, signature, self.problems, Self::COMMON_PROBLEMS].into_iter().flatten().copied()
+    }
+}
+
+/// What can be a request or response body.
+#[cfg(not(feature = "schema"))]
+pub trait Body: Serialize + DeserializeOwned + Send {}
+#[cfg(not(feature = "schema"))]
+impl<T: Serialize + DeserializeOwned + Send> Body for T {}
+
+/// What can be a request or response body.
+#[cfg(feature = "schema")]
+pub trait Body: Serialize + DeserializeOwned + Send + schemars::JsonSchema {}
+#[cfg(feature = "schema")]
+impl<T: Serialize + DeserializeOwned + Send + schemars::JsonSchema> Body for T {}
+
+/// An endpoint.
+pub trait Endpoint: Send + Sync + 'static {
+    /// What it is.
+    const DESCRIPTION: Description;
+    /// What its path names.
+    type Path: Path;
+    /// What its body says. [`NoBody`] where it takes none.
+    type Request: Body;
+    /// What it answers when all is well.
+    type Response: Body;
+}
+
+/// The parameters of an endpoint's path.
+pub trait Path: Sized + Send {
+    /// The path with these parameters, for a path template such as `/v1/as/users/{user_name}`.
+    fn expand(&self, template: &str) -> String;
+
+    /// Reads the parameters by their names.
+    ///
+    /// # Errors
+    /// A [`Problem`] that names the parameter.
+    fn read<'a>(parameter: impl Fn(&str) -> Option<&'a str>) -> Result<Self, Problem>;
+}
+
+/// A path without parameters.
+impl Path for () {
+    fn expand(&self, template: &str) -> String {
+        template.to_owned()
+    }
+
+    fn read<'a>(_: impl Fn(&str) -> Option<&'a str>) -> Result<Self, Problem> {
+        Ok(())
+    }
+}
+
+/// A path that names a user.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UserPath {
+    /// The user, `{user_name}`.
+    pub user_name: UserName,
+}
+
+impl Path for UserPath {
+    fn expand(&self, template: &str) -> String {
+        template.replace("{user_name}", self.user_name.as_str())
+    }
+
+    fn read<'a>(parameter: impl Fn(&str) -> Option<&'a str>) -> Result<Self, Problem> {
+        let text = parameter("user_name").unwrap_or_default();
+        let user_name = text.parse().map_err(|error| Problem::new(ProblemType::InvalidUserName, error))?;
+        Ok(Self { user_name })
+    }
+}
+
+/// The body of a request that has none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct NoBody {}

@@ -1,0 +1,256 @@
+//! Key pairs, one type per purpose, so that a key of one purpose cannot be used for another.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use ed25519_dalek::Signer as _;
+use rand::{CryptoRng, RngCore};
+use tls_codec::{DeserializeBytes, Size, VLByteSlice, VLBytes};
+use zeroize::Zeroizing;
+
+use crate::encoding::SecretBytes;
+
+/// What a signature key is for.
+pub trait KeyPurpose: Send + Sync + 'static {
+    /// The purpose's name in `Debug` output.
+    const NAME: &'static str;
+}
+
+macro_rules! purposes {
+    ($($(#[$doc:meta])* $name:ident;)*) => { $(
+        $(#[$doc])*
+        pub enum $name {}
+
+        impl KeyPurpose for $name {
+            const NAME: &'static str = stringify!($name);
+        }
+    )* };
+}
+
+purposes! {
+    /// The offline root of the authentication service, which signs intermediates.
+    AsCredentialKey;
+    /// An online key of the authentication service, which signs clients.
+    AsIntermediateCredentialKey;
+    /// A client's key: it signs the client's requests, connection packages and leaf credentials.
+    ClientCredentialKey;
+}
+
+/// An Ed25519 private key (RFC 8032) for one purpose. Zeroized on drop, not printable.
+pub struct SigningKey<P> {
+    key: ed25519_dalek::SigningKey,
+    purpose: PhantomData<P>,
+}
+
+impl<P: KeyPurpose> SigningKey<P> {
+    /// A fresh key.
+    pub fn generate(rng: &mut (impl RngCore + CryptoRng)) -> Self {
+        Self { key: ed25519_dalek::SigningKey::generate(rng), purpose: PhantomData }
+    }
+
+    /// The public half.
+    pub fn verifying_key(&self) -> VerifyingKey<P> {
+        VerifyingKey { bytes: self.key.verifying_key().to_bytes(), purpose: PhantomData }
+    }
+
+    /// Signs `message`. Callers in this crate label what they sign.
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.key.sign(message).to_bytes()
+    }
+}
+
+impl<P> SecretBytes for SigningKey<P> {
+    fn to_secret_bytes(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(self.key.as_bytes().to_vec())
+    }
+
+    fn from_secret_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes = Zeroizing::new(<[u8; 32]>::try_from(bytes).ok()?);
+        Some(Self { key: ed25519_dalek::SigningKey::from_bytes(&bytes), purpose: PhantomData })
+    }
+}
+
+impl<P: KeyPurpose> fmt::Debug for SigningKey<P> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "SigningKey<{}>", P::NAME)
+    }
+}
+
+/// An Ed25519 public key for one purpose; `opaque<V>` of 32 bytes on the wire.
+pub struct VerifyingKey<P> {
+    bytes: [u8; 32],
+    purpose: PhantomData<P>,
+}
+
+impl<P> VerifyingKey<P> {
+    /// The key's 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+
+    /// Whether `signature` is this key's over `message`. Low-order keys, non-canonical encodings and malleable
+    /// signatures are refused.
+    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+        let signature = ed25519_dalek::Signature::from_bytes(signature);
+        ed25519_dalek::VerifyingKey::from_bytes(&self.bytes)
+            .is_ok_and(|key| key.verify_strict(message, &signature).is_ok())
+    }
+}
+
+impl<P> Clone for VerifyingKey<P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for VerifyingKey<P> {}
+
+impl<P> PartialEq for VerifyingKey<P> {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl<P> Eq for VerifyingKey<P> {}
+
+impl<P: KeyPurpose> fmt::Debug for VerifyingKey<P> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "VerifyingKey<{}>({})", P::NAME, crate::encoding::encode(&self.bytes))
+    }
+}
+
+impl<P> Size for VerifyingKey<P> {
+    fn tls_serialized_len(&self) -> usize {
+        VLByteSlice(&self.bytes).tls_serialized_len()
+    }
+}
+
+impl<P> tls_codec::Serialize for VerifyingKey<P> {
+    fn tls_serialize<W: std::io::Write>(&self, writer: &mut W) -> Result<usize, tls_codec::Error> {
+        VLByteSlice(&self.bytes).tls_serialize(writer)
+    }
+}
+
+impl<P> DeserializeBytes for VerifyingKey<P> {
+    fn tls_deserialize_bytes(bytes: &[u8]) -> Result<(Self, &[u8]), tls_codec::Error> {
+        let (key, rest) = deserialize_32_bytes(bytes)?;
+        Ok((Self { bytes: key, purpose: PhantomData }, rest))
+    }
+}
+
+/// Reads an `opaque<V>` that must hold 32 bytes.
+fn deserialize_32_bytes(bytes: &[u8]) -> Result<([u8; 32], &[u8]), tls_codec::Error> {
+    let (key, rest) = VLBytes::tls_deserialize_bytes(bytes)?;
+    let key = key.as_slice().try_into();
+    Ok((key.map_err(|_| tls_codec::Error::DecodingError("a key of 32 bytes is wanted".to_owned()))?, rest))
+}
+
+/// An HPKE private key (RFC 9180) of DHKEM(X25519, HKDF-SHA256). Zeroized on drop, not printable.
+pub struct HpkePrivateKey(x25519_dalek::StaticSecret);
+
+impl HpkePrivateKey {
+    /// A fresh key.
+    pub fn generate(rng: &mut (impl RngCore + CryptoRng)) -> Self {
+        Self(x25519_dalek::StaticSecret::random_from_rng(rng))
+    }
+
+    /// The public half.
+    pub fn public_key(&self) -> HpkePublicKey {
+        HpkePublicKey(x25519_dalek::PublicKey::from(&self.0).to_bytes())
+    }
+}
+
+impl SecretBytes for HpkePrivateKey {
+    fn to_secret_bytes(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(self.0.as_bytes().to_vec())
+    }
+
+    fn from_secret_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes = Zeroizing::new(<[u8; 32]>::try_from(bytes).ok()?);
+        Some(Self(x25519_dalek::StaticSecret::from(*bytes)))
+    }
+}
+
+impl fmt::Debug for HpkePrivateKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("HpkePrivateKey")
+    }
+}
+
+/// An HPKE public key of DHKEM(X25519, HKDF-SHA256); `opaque<V>` of 32 bytes on the wire, base64url in JSON.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct HpkePublicKey([u8; 32]);
+
+impl HpkePublicKey {
+    /// The key with these bytes, or `None` if they are not 32, or a point of low order: to such a one everybody
+    /// derives the same shared secret (RFC 9180, section 7.1.4).
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes = <[u8; 32]>::try_from(bytes).ok()?;
+        // Clamped scalars are multiples of the cofactor, so that any of them tells.
+        let shared = x25519_dalek::x25519([1; 32], bytes);
+        (shared != [0; 32]).then_some(Self(bytes))
+    }
+
+    /// The key's 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl Size for HpkePublicKey {
+    fn tls_serialized_len(&self) -> usize {
+        VLByteSlice(&self.0).tls_serialized_len()
+    }
+}
+
+impl tls_codec::Serialize for HpkePublicKey {
+    fn tls_serialize<W: std::io::Write>(&self, writer: &mut W) -> Result<usize, tls_codec::Error> {
+        VLByteSlice(&self.0).tls_serialize(writer)
+    }
+}
+
+impl DeserializeBytes for HpkePublicKey {
+    fn tls_deserialize_bytes(bytes: &[u8]) -> Result<(Self, &[u8]), tls_codec::Error> {
+        let (key, rest) = deserialize_32_bytes(bytes)?;
+        let key = Self::from_bytes(&key)
+            .ok_or_else(|| tls_codec::Error::DecodingError("an HPKE key of low order".to_owned()))?;
+        Ok((key, rest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    #[test]
+    fn a_private_key_does_not_print_itself() {
+        let rng = &mut StdRng::seed_from_u64(1);
+        let signing_key = SigningKey::<ClientCredentialKey>::generate(rng);
+        assert_eq!(format!("{signing_key:?}"), "SigningKey<ClientCredentialKey>");
+        assert_eq!(format!("{:?}", HpkePrivateKey::generate(rng)), "HpkePrivateKey");
+    }
+
+    #[test]
+    fn an_hpke_key_of_low_order_is_refused() {
+        let mut one = [0; 32];
+        one[0] = 1;
+        assert_eq!(HpkePublicKey::from_bytes(&[0; 32]), None);
+        assert_eq!(HpkePublicKey::from_bytes(&one), None);
+        let key = HpkePrivateKey::generate(&mut StdRng::seed_from_u64(1)).public_key();
+        assert_eq!(HpkePublicKey::from_bytes(key.as_bytes()), Some(key));
+        assert_eq!(HpkePublicKey::from_bytes(&key.as_bytes()[1..]), None);
+    }
+
+    #[test]
+    fn a_verifying_key_of_low_order_verifies_nothing() {
+        // The identity point: with it, the signature (R = identity, s = 0) fits every message under lax verification.
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        let key = VerifyingKey::<ClientCredentialKey> { bytes: identity, purpose: PhantomData };
+        let mut signature = [0; 64];
+        signature[0] = 1;
+        assert!(!key.verifies(b"anything", &signature));
+    }
+}

@@ -1,0 +1,54 @@
+//! Every limit of the protocol: sizes in bytes, counts, lifetimes.
+
+use std::time::Duration;
+
+use crate::time::DAY;
+
+/// The longest part of a user name before the `@`, in characters.
+pub const MAX_LOCAL_PART_LENGTH: usize = 64;
+
+/// The longest domain, in characters (RFC 1035, section 2.3.4).
+pub const MAX_DOMAIN_LENGTH: usize = 253;
+
+/// How long an AS credential, the deployment's offline root, may be valid: ten years and their leap days.
+pub const MAX_AS_CREDENTIAL_DAYS: u64 = 3653;
+
+/// How long an AS intermediate credential may be valid: a year, leap or not.
+pub const MAX_AS_INTERMEDIATE_CREDENTIAL_DAYS: u64 = 366;
+
+/// How long a client credential may be valid. It can be renewed.
+pub const MAX_CLIENT_CREDENTIAL_DAYS: u64 = 90;
+
+/// How far in the past a new client credential may start to be valid: yesterday's 00:00 UTC serves a client whose
+/// clock is slow.
+pub const MAX_CLIENT_CREDENTIAL_BACKDATING: Duration = DAY;
+
+/// How long a provisional credential, and with it the sealed registration, lasts.
+pub const PROVISIONAL_CREDENTIAL_LIFETIME: Duration = Duration::from_secs(15 * 60);
+
+/// How many connection packages a finished registration brings, at least: the last is kept for ever after.
+pub const MIN_CONNECTION_PACKAGES: usize = 1;
+
+/// How many connection packages a finished registration brings, at most. With the other items they stay below the 100
+/// actions of one DynamoDB transaction.
+pub const MAX_CONNECTION_PACKAGES: usize = 50;
+
+/// How long a connection package may be valid.
+pub const MAX_CONNECTION_PACKAGE_DAYS: u64 = 90;
+
+/// The largest signed structure (credential, request, package) in bytes. The longest user name fits twice.
+pub const MAX_SIGNED_STRUCTURE_LENGTH: usize = 1024;
+
+/// How far a client's clock may differ from the server's: the `created` of a request signature may lie so far away, in
+/// either direction.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+
+/// The longest `nonce` of a request signature, in characters.
+pub const MAX_REQUEST_NONCE_LENGTH: usize = 64;
+
+/// The largest body of a request to initiate a registration.
+pub const MAX_INITIATE_REGISTRATION_LENGTH: usize = 4 * 1024;
+
+/// The largest body of a request to finish a registration: [`MAX_CONNECTION_PACKAGES`] of the largest packages in
+/// base64url, and the rest.
+pub const MAX_FINISH_REGISTRATION_LENGTH: usize = 96 * 1024;

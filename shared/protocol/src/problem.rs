@@ -1,0 +1,186 @@
+//! Problem details (RFC 9457): how a service says what is wrong.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The media type of a problem.
+pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
+
+macro_rules! problem_types {
+    ($($(#[$doc:meta])* $name:ident = ($slug:literal, $status:literal, $title:literal);)*) => {
+        /// What kind of problem it is. Its `type` is `urn:vestibule:problem:<slug>` and stays the same for ever.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum ProblemType { $($(#[$doc])* $name,)* }
+
+        impl ProblemType {
+            /// Every type.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The last part of the URN.
+            pub const fn slug(self) -> &'static str {
+                match self { $(Self::$name => $slug,)* }
+            }
+
+            /// The HTTP status it comes with.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$name => $status,)* }
+            }
+
+            /// A short summary, the same for every occurrence.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+        }
+    };
+}
+
+problem_types! {
+    /// The body is not JSON.
+    MalformedJson = ("malformed-json", 400, "The body is not well-formed JSON");
+    /// The JSON lacks a field, has one too many, or one of the wrong type.
+    InvalidField = ("invalid-field", 400, "A field is missing, unknown or of the wrong type");
+    /// A binary field is not base64url without padding.
+    MalformedBase64 = ("malformed-base64", 400, "A binary field is not base64url without padding");
+    /// A user name in the path is not one.
+    InvalidUserName = ("invalid-user-name", 400, "The user name is not well-formed");
+    /// A user name is of another deployment.
+    ForeignDomain = ("foreign-domain", 400, "The name belongs to another domain");
+    /// The body is larger than the endpoint takes.
+    BodyTooLarge = ("body-too-large", 413, "The body is too large");
+    /// The body is not sent as JSON.
+    UnsupportedMediaType = ("unsupported-media-type", 415, "The body must be application/json");
+
+    /// An OPAQUE message has the wrong length or is no valid element.
+    InvalidOpaqueMessage = ("invalid-opaque-message", 400, "The OPAQUE message is malformed");
+    /// The signing request does not decode.
+    MalformedCsr = ("malformed-csr", 400, "The credential signing request is malformed");
+    /// The signing request is not signed by the key it is for.
+    CsrSignatureInvalid = ("csr-signature-invalid", 400, "The credential signing request is not signed by its own key");
+    /// The signing request is for another user than the request.
+    CsrForAnotherUser = ("csr-for-another-user", 400, "The credential signing request is for another user");
+    /// The signing request asks for a validity that is not given.
+    CsrValidityRefused = ("csr-validity-refused", 400, "The credential signing request asks for a validity that is not given");
+    /// The signing request names a signer that is not there (any more).
+    UnknownSigner = ("unknown-signer", 400, "The signer named is not a current intermediate credential");
+
+    /// The request must be signed and is not.
+    SignatureMissing = ("signature-missing", 401, "The request must be signed");
+    /// The request's signature does not parse.
+    SignatureMalformed = ("signature-malformed", 400, "The request's signature is malformed");
+    /// The request's signature covers too little, or the wrong things.
+    SignatureCoverageInsufficient = ("signature-coverage-insufficient", 401, "The signature does not cover what it must");
+    /// The request's signature is too old, or from the future.
+    SignatureStale = ("signature-stale", 401, "The signature is too old or from the future");
+    /// The request's signature is for another service or deployment.
+    SignatureForAnotherService = ("signature-for-another-service", 401, "The signature is for another service or deployment");
+    /// The request's signature does not fit the request and the key.
+    SignatureInvalid = ("signature-invalid", 401, "The signature does not fit the request and the key");
+    /// The digest is not the body's.
+    ContentDigestMismatch = ("content-digest-mismatch", 400, "The content digest is not the body's");
+
+    /// The name has an owner, or had one.
+    UserNameTaken = ("user-name-taken", 409, "The user name is taken");
+    /// The user id has an owner, or had one.
+    UserIdTaken = ("user-id-taken", 409, "The user id is taken");
+    /// The registration was not finished in time.
+    RegistrationExpired = ("registration-expired", 403, "The registration has expired");
+    /// What was offered as the provisional credential is not one of this deployment's for this name.
+    ProvisionalCredentialInvalid = ("provisional-credential-invalid", 403, "The provisional credential is not valid here");
+    /// The sealed registration is altered, or of another registration.
+    SealedRegistrationInvalid = ("sealed-registration-invalid", 400, "The sealed registration is not this registration's");
+    /// Too few or too many connection packages.
+    ConnectionPackageCount = ("connection-package-count", 400, "There are too few or too many connection packages");
+    /// A connection package is malformed, another client's, or not valid.
+    ConnectionPackageInvalid = ("connection-package-invalid", 400, "A connection package is not valid");
+    /// Two connection packages have the same key.
+    ConnectionPackageDuplicate = ("connection-package-duplicate", 400, "Two connection packages are the same");
+    /// A queue's encryption key is not a valid key.
+    QueueKeyInvalid = ("queue-key-invalid", 400, "The queue's encryption key is not valid");
+
+    /// Too many requests of this kind.
+    RateLimited = ("rate-limited", 429, "Too many requests");
+    /// Something the service needs does not answer, or two requests met. The same request may be sent again.
+    TemporarilyUnavailable = ("temporarily-unavailable", 503, "The service is temporarily unavailable");
+    /// The service has a defect.
+    InternalError = ("internal-error", 500, "Something is wrong on the server");
+}
+
+/// How every problem's `type` begins.
+const URN_PREFIX: &str = "urn:vestibule:problem:";
+
+impl ProblemType {
+    /// The `type` of the problem.
+    pub fn urn(self) -> String {
+        format!("{URN_PREFIX}{}", self.slug())
+    }
+
+    /// The type with this URN, if this version of the protocol knows it.
+    pub fn from_urn(urn: &str) -> Option<Self> {
+        let slug = urn.strip_prefix(URN_PREFIX)?;
+        Self::ALL.iter().copied().find(|problem_type| problem_type.slug() == slug)
+    }
+}
+
+/// A problem: its type, and what a person can do about this occurrence.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Problem {
+    /// The kind of problem.
+    pub problem_type: ProblemType,
+    /// What is wrong this time. No internals, no secrets.
+    pub detail: String,
+    /// After how many seconds to try again: the `Retry-After` header of 429 and 503.
+    pub retry_after: Option<u64>,
+}
+
+impl Problem {
+    /// A problem.
+    pub fn new(problem_type: ProblemType, detail: impl fmt::Display) -> Self {
+        Self { problem_type, detail: detail.to_string(), retry_after: None }
+    }
+
+    /// The same problem, with a time after which to try again.
+    pub fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+
+    /// The body of the response.
+    pub fn document(&self) -> ProblemDocument {
+        ProblemDocument {
+            problem_type: self.problem_type.urn(),
+            title: self.problem_type.title().to_owned(),
+            status: self.problem_type.status(),
+            detail: self.detail.clone(),
+        }
+    }
+}
+
+/// The body of a problem response.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Problem"))]
+pub struct ProblemDocument {
+    /// `urn:vestibule:problem:<slug>`, stable.
+    #[serde(rename = "type")]
+    pub problem_type: String,
+    /// A summary of the type.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong this time.
+    pub detail: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_is_found_by_its_urn() {
+        for problem_type in ProblemType::ALL {
+            assert_eq!(ProblemType::from_urn(&problem_type.urn()), Some(*problem_type));
+        }
+        assert_eq!(ProblemType::from_urn("urn:vestibule:problem:unheard-of"), None);
+        assert_eq!(ProblemType::from_urn("user-name-taken"), None);
+    }
+}
