@@ -2,10 +2,9 @@
 //! responses and the Lambda entry.
 #![deny(missing_docs)]
 
-mod clock;
 mod environment;
 mod lambda;
 
-pub use clock::Clock;
 pub use environment::{Environment, StartError};
 pub use lambda::EventHandler;
+pub use vestibule_protocol::clock::Clock;

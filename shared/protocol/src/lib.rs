@@ -3,6 +3,7 @@
 //! No AWS and no I/O: whatever needs the time or randomness is given them.
 #![deny(missing_docs)]
 
+pub mod clock;
 pub mod connection_package;
 pub mod credential;
 pub mod encoding;

@@ -1,10 +1,10 @@
-//! The clock a function reads.
+//! The clock that clients and functions read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use vestibule_protocol::time::Timestamp;
+use crate::time::Timestamp;
 
 /// A clock: the system's, or one that stands still until a test moves it. Clones show the same time.
 #[derive(Clone, Debug, Default)]
