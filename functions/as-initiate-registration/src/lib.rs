@@ -1,1 +1,113 @@
+//! `POST /v1/as/registrations`: the first half of a registration (`user-creation.md`, "Initiate AS registration").
+//!
+//! The server keeps nothing of it: what it must remember goes, sealed, into the client's hands.
+#![deny(missing_docs)]
 
+use std::time::Duration;
+
+use rand::rngs::OsRng;
+use vestibule_backend::authentication_service::sealed_registration::SealedRegistration;
+use vestibule_backend::authentication_service::user_records::{UserRecords, user_name_taken};
+use vestibule_backend::rate_limit::{Limit, RateLimiter};
+use vestibule_backend::secret::{AsSigningDocument, OpaqueDocument, SealingAsDocument, Secret};
+use vestibule_backend::{Clock, EndpointRequest, Environment, HttpFunction, StartError};
+use vestibule_protocol::credential::{ClientCredentialCsr, CredentialError, ProvisionalCredential};
+use vestibule_protocol::endpoint::{InitiateRegistration, InitiateRegistrationRequest, InitiateRegistrationResponse};
+use vestibule_protocol::name::Domain;
+use vestibule_protocol::opaque::CredentialIdentifier;
+use vestibule_protocol::problem::{Problem, ProblemType};
+use vestibule_protocol::signed::SignedError;
+
+/// The function.
+pub struct AsInitiateRegistration {
+    domain: Domain,
+    clock: Clock,
+    users: UserRecords,
+    signing: Secret<AsSigningDocument>,
+    opaque: Secret<OpaqueDocument>,
+    sealing: Secret<SealingAsDocument>,
+    rate_limiter: RateLimiter,
+    limit: Limit,
+}
+
+impl HttpFunction for AsInitiateRegistration {
+    type Endpoint = InitiateRegistration;
+
+    async fn start(environment: &Environment) -> Result<Self, StartError> {
+        Ok(Self {
+            domain: environment.domain()?,
+            clock: environment.clock().clone(),
+            users: UserRecords::new(environment)?,
+            signing: Secret::read(environment, "AS_SIGNING_SECRET").await?,
+            opaque: Secret::read(environment, "OPAQUE_SECRET").await?,
+            sealing: Secret::read(environment, "SEALING_SECRET").await?,
+            rate_limiter: RateLimiter::new(environment, "AS_TABLE")?,
+            limit: Limit {
+                name: "registrations per source and hour",
+                allowed: environment.positive_number("REGISTRATIONS_PER_SOURCE_AND_HOUR")?,
+                window: Duration::from_secs(60 * 60),
+            },
+        })
+    }
+
+    async fn handle(
+        &self,
+        request: EndpointRequest<InitiateRegistration>,
+    ) -> Result<InitiateRegistrationResponse, Problem> {
+        let now = self.clock.now();
+        let InitiateRegistrationRequest { user_name, client_credential_csr, opaque_registration_request } =
+            &request.body;
+        if *user_name.domain() != self.domain {
+            let detail = format!("user names here end in @{}", self.domain);
+            return Err(Problem::new(ProblemType::ForeignDomain, detail));
+        }
+
+        let csr = ClientCredentialCsr::verify_self_signed(&client_credential_csr.0).map_err(csr_problem)?;
+        let requested = &csr.payload().0;
+        if requested.client_id.user_name != *user_name {
+            let detail = "the client id in the signing request belongs to another user name";
+            return Err(Problem::new(ProblemType::CsrForAnotherUser, detail));
+        }
+        let signing = self.signing.current().await;
+        let signer =
+            signing.signer(&requested.signer_fingerprint).ok_or_else(|| csr_problem(CredentialError::UnknownSigner))?;
+        csr.check(&signer.credential, now).map_err(csr_problem)?;
+
+        // A fresh identifier each time: were it derived from the name, this would be an oracle with which to prepare a
+        // dictionary for a name.
+        let credential_identifier = CredentialIdentifier::generate(&mut OsRng);
+        let opaque_registration_response = self
+            .opaque
+            .current()
+            .await
+            .respond_to_registration(&opaque_registration_request.0, &credential_identifier)
+            .map_err(|error| Problem::new(ProblemType::InvalidOpaqueMessage, error))?;
+
+        let sealing = self.sealing.current().await;
+        let source = request.source.prefix();
+        self.rate_limiter.count(&sealing.bucket_key, &self.limit, &source, now).await?;
+        if self.users.is_taken(user_name).await? {
+            return Err(user_name_taken());
+        }
+
+        let provisional_credential = ProvisionalCredential::issue(&csr, request.body_hash, &signer.signing_key, now);
+        let expires_at = provisional_credential.payload().expiration_data.not_after;
+        let registration = SealedRegistration::new(credential_identifier, request.body_hash, expires_at);
+        Ok(InitiateRegistrationResponse {
+            provisional_credential: provisional_credential.to_bytes(),
+            opaque_registration_response,
+            sealed_registration: sealing.sealing_keys.seal(&registration, &mut OsRng),
+        })
+    }
+}
+
+fn csr_problem(error: CredentialError) -> Problem {
+    let problem_type = match error {
+        CredentialError::Signed(SignedError::Malformed) => ProblemType::MalformedCsr,
+        CredentialError::Signed(SignedError::SignatureInvalid) => ProblemType::CsrSignatureInvalid,
+        CredentialError::UnknownSigner => ProblemType::UnknownSigner,
+        CredentialError::ForeignDomain => ProblemType::ForeignDomain,
+        CredentialError::NotValidNow | CredentialError::ValidityRefused => ProblemType::CsrValidityRefused,
+    };
+    Problem::new(problem_type, format_args!("the client credential signing request: {error}"))
+}

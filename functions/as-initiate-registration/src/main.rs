@@ -1,1 +1,3 @@
-fn main() {}
+fn main() -> std::process::ExitCode {
+    vestibule_backend::run::<as_initiate_registration::AsInitiateRegistration>()
+}

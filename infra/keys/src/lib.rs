@@ -1,1 +1,110 @@
+//! The key ceremony: makes a deployment's keys and splits them into one document per purpose.
+//!
+//! It needs no network. The root key is for a machine that has none; the documents go to Secrets Manager, the public
+//! credentials into `AsTable`.
+#![deny(missing_docs)]
 
+use rand::{CryptoRng, RngCore};
+use serde::{Deserialize, Serialize};
+use vestibule_backend::authentication_service::public_credentials;
+use vestibule_backend::dynamodb::Item;
+use vestibule_backend::secret::{
+    AsSigningDocument, IntermediateDocument, OpaqueDocument, SealingAsDocument, SecretKey, to_json,
+};
+use vestibule_protocol::credential::{AsCredential, AsIntermediateCredential};
+use vestibule_protocol::encoding::{Bytes, secret};
+use vestibule_protocol::endpoint::GetCredentialsResponse;
+use vestibule_protocol::keys::{AsCredentialKey, SigningKey};
+use vestibule_protocol::name::Domain;
+use vestibule_protocol::opaque::ServerSetup;
+use vestibule_protocol::signed::Fingerprint;
+use vestibule_protocol::time::Timestamp;
+use zeroize::Zeroizing;
+
+/// How long a new root is valid, in days: ten years.
+const AS_CREDENTIAL_DAYS: u64 = 3652;
+/// How long a new intermediate is valid, in days. It is replaced long before.
+const AS_INTERMEDIATE_CREDENTIAL_DAYS: u64 = 365;
+
+/// What a new deployment is made of.
+pub struct Deployment {
+    /// The root, for the operator's safe.
+    pub root: RootDocument,
+    /// The secret documents: for each, the logical id of its `AWS::SecretsManager::Secret` in `template.yaml`, its
+    /// purpose and its JSON.
+    pub secrets: Vec<SecretDocumentJson>,
+    /// The credentials that `as-get-credentials` publishes.
+    pub public_credentials: GetCredentialsResponse,
+    /// The root's fingerprint, for clients to pin.
+    pub root_fingerprint: Fingerprint,
+}
+
+/// A secret document, ready to be stored.
+pub struct SecretDocumentJson {
+    /// The secret's logical id in `template.yaml`.
+    pub logical_id: &'static str,
+    /// What it is for.
+    pub purpose: &'static str,
+    /// The document.
+    pub json: Zeroizing<String>,
+}
+
+/// The root's key and credential. It never leaves the operator's machine.
+#[derive(Serialize, Deserialize)]
+pub struct RootDocument {
+    /// The `AsCredential`.
+    pub credential: Bytes,
+    /// Its private key.
+    #[serde(with = "secret")]
+    pub signing_key: SigningKey<AsCredentialKey>,
+}
+
+impl Deployment {
+    /// Makes everything that a deployment of `domain` needs, valid from today.
+    pub fn generate(domain: Domain, now: Timestamp, rng: &mut (impl RngCore + CryptoRng)) -> Self {
+        let root_key = SigningKey::generate(rng);
+        let root = AsCredential::issue(domain, &root_key, now, AS_CREDENTIAL_DAYS);
+        let intermediate_key = SigningKey::generate(rng);
+        let intermediate = AsIntermediateCredential::issue(
+            intermediate_key.verifying_key(),
+            &root,
+            &root_key,
+            now,
+            AS_INTERMEDIATE_CREDENTIAL_DAYS,
+        );
+
+        let as_signing = AsSigningDocument {
+            as_credential: root.to_bytes(),
+            intermediates: vec![IntermediateDocument {
+                credential: intermediate.to_bytes(),
+                signing_key: intermediate_key,
+            }],
+        };
+        let opaque =
+            OpaqueDocument { server_setup: ServerSetup::generate(rng), dummy_identifier_key: SecretKey::generate(rng) };
+        let sealing_as = SealingAsDocument {
+            sealing_key: SecretKey::generate(rng),
+            previous_sealing_key: None,
+            bucket_key: SecretKey::generate(rng),
+        };
+        Self {
+            root_fingerprint: root.fingerprint(),
+            public_credentials: GetCredentialsResponse {
+                as_credentials: vec![root.to_bytes()],
+                as_intermediate_credentials: vec![intermediate.to_bytes()],
+                revoked_fingerprints: Vec::new(),
+            },
+            secrets: vec![
+                SecretDocumentJson { logical_id: "AsSigningSecret", purpose: "as-signing", json: to_json(as_signing) },
+                SecretDocumentJson { logical_id: "OpaqueSecret", purpose: "opaque", json: to_json(opaque) },
+                SecretDocumentJson { logical_id: "SealingAsSecret", purpose: "sealing-as", json: to_json(sealing_as) },
+            ],
+            root: RootDocument { credential: root.to_bytes(), signing_key: root_key },
+        }
+    }
+
+    /// The item of `AsTable` that publishes the credentials.
+    pub fn public_credentials_item(&self) -> Item {
+        public_credentials::item(&self.public_credentials)
+    }
+}

@@ -14,6 +14,8 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 
+use vestibule_protocol::name::{Domain, NameError};
+
 use crate::Clock;
 
 /// Why a function cannot start. It then answers nothing: a function without its keys or tables fails closed.
@@ -109,6 +111,23 @@ impl Environment {
         self.variables.get(name).map(String::as_str).ok_or_else(|| StartError::MissingVariable(name.to_owned()))
     }
 
+    /// The value of an environment variable that is a number of at least 1.
+    ///
+    /// # Errors
+    /// [`StartError`] if it is not set or is no such number.
+    pub fn positive_number(&self, name: &str) -> Result<u64, StartError> {
+        let number = self.variable(name)?.parse().ok().filter(|number| *number > 0);
+        number.ok_or_else(|| unusable(name, "it is not a number of at least 1"))
+    }
+
+    /// The deployment's domain, from the variable `DOMAIN`.
+    ///
+    /// # Errors
+    /// [`StartError`] if it is not set or is no domain.
+    pub fn domain(&self) -> Result<Domain, StartError> {
+        self.variable("DOMAIN")?.parse().map_err(|error: NameError| unusable("DOMAIN", &error.to_string()))
+    }
+
     /// A DynamoDB client; `AWS_ENDPOINT_URL_DYNAMODB` is honoured as the SDKs define it.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         let mut config = aws_sdk_dynamodb::config::Builder::from(&self.sdk_config);
@@ -127,4 +146,8 @@ impl Environment {
         let of_service = self.variables.get(&format!("AWS_ENDPOINT_URL_{service}"));
         of_service.or_else(|| self.variables.get("AWS_ENDPOINT_URL")).cloned()
     }
+}
+
+fn unusable(variable: &str, reason: &str) -> StartError {
+    StartError::UnusableVariable { variable: variable.to_owned(), reason: reason.to_owned() }
 }

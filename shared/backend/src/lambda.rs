@@ -1,11 +1,113 @@
-//! How an event reaches a function, on Lambda and in the local cloud.
+//! How an event reaches a function and its answer goes back, on Lambda and in the local cloud.
 
 use std::future::Future;
 use std::pin::Pin;
+use std::process::ExitCode;
 use std::sync::Arc;
 
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
+use tokio::time::Instant;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
+use vestibule_protocol::endpoint::Endpoint;
+use vestibule_protocol::problem::Problem;
+
+use crate::http::{EndpointRequest, problem_response, success_response};
+use crate::{Environment, StartError};
+
+/// A function that serves one endpoint of the HTTP API.
+pub trait HttpFunction: Sized + Send + Sync + 'static {
+    /// The endpoint.
+    type Endpoint: Endpoint;
+
+    /// Gets ready: reads variables and secrets, makes clients. Once per process.
+    ///
+    /// # Errors
+    /// [`StartError`], and the process ends: a function without its keys answers nothing.
+    fn start(environment: &Environment) -> impl Future<Output = Result<Self, StartError>> + Send;
+
+    /// Answers a request that decodes.
+    ///
+    /// # Errors
+    /// The [`Problem`] to answer with.
+    fn handle(
+        &self,
+        request: EndpointRequest<Self::Endpoint>,
+    ) -> impl Future<Output = Result<<Self::Endpoint as Endpoint>::Response, Problem>> + Send;
+}
+
+/// An event that is not one of the function's kind.
+#[derive(Debug, thiserror::Error)]
+#[error("the event is not an HTTP API event of payload format 2.0: {0}")]
+pub struct EventError(#[from] serde_json::Error);
 
 /// A started function, as the Lambda service sees it: an event's JSON in, an answer's JSON out.
 pub type EventHandler =
-    Arc<dyn Fn(Value) -> Pin<Box<dyn Future<Output = Result<Value, lambda_http::Error>> + Send>> + Send + Sync>;
+    Arc<dyn Fn(Value) -> Pin<Box<dyn Future<Output = Result<Value, EventError>> + Send>> + Send + Sync>;
+
+/// Starts `F` for a caller that has events as JSON.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn event_handler<F: HttpFunction>(environment: Environment) -> Result<EventHandler, StartError> {
+    let function = Arc::new(F::start(&environment).await?);
+    Ok(Arc::new(move |event| {
+        let function = Arc::clone(&function);
+        Box::pin(async move {
+            let event: ApiGatewayV2httpRequest = serde_json::from_value(event)?;
+            Ok(serde_json::to_value(answer(&*function, event).await)?)
+        })
+    }))
+}
+
+/// The `main` of a function: runs `F` on Lambda's runtime until Lambda ends the process.
+pub fn run<F: HttpFunction>() -> ExitCode {
+    log_to_lambda();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
+        runtime.block_on(async {
+            let environment = Environment::of_lambda().map_err(|error| error.to_string())?;
+            let function = F::start(&environment).await.map_err(|error| error.to_string())?;
+            let function = &function;
+            let service = service_fn(|event: LambdaEvent<ApiGatewayV2httpRequest>| async move {
+                Ok::<_, lambda_runtime::Error>(answer(function, event.payload).await)
+            });
+            lambda_runtime::run(service).await.map_err(|error| error.to_string())
+        })
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            tracing::error!(function = F::Endpoint::DESCRIPTION.function, reason, "cannot start");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Decodes, handles, encodes, and logs one line that names nobody.
+async fn answer<F: HttpFunction>(function: &F, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
+    let description = &F::Endpoint::DESCRIPTION;
+    let started = Instant::now();
+    let result = match EndpointRequest::decode(event) {
+        Ok(request) => function.handle(request).await,
+        Err(problem) => Err(problem),
+    };
+    let outcome = result.as_ref().map_or_else(|problem| problem.problem_type.slug(), |_| "ok");
+    let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(function = description.function, outcome, milliseconds, "answered");
+    match result {
+        Ok(response) => success_response(description, &response),
+        Err(problem) => problem_response(&problem),
+    }
+}
+
+/// Logs as JSON, our own events at the level that `VESTIBULE_LOG` names (`info` if it names none). Dependencies stay at
+/// warnings whatever it says: at lower levels some write requests and answers in full, and with them secrets.
+fn log_to_lambda() {
+    let level = std::env::var("VESTIBULE_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
+    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("vestibule_backend", level);
+    let lines = tracing_subscriber::fmt::layer().json().without_time().with_current_span(false);
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+}

@@ -2,9 +2,16 @@
 //! responses and the Lambda entry.
 #![deny(missing_docs)]
 
+pub mod authentication_service;
+pub mod dynamodb;
 mod environment;
+mod http;
 mod lambda;
+pub mod rate_limit;
+pub mod sealing;
+pub mod secret;
 
 pub use environment::{Environment, StartError};
-pub use lambda::EventHandler;
+pub use http::{EndpointRequest, SourceAddress, signature_problem};
+pub use lambda::{EventError, EventHandler, HttpFunction, event_handler, run};
 pub use vestibule_protocol::clock::Clock;

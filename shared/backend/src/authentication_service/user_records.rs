@@ -1,0 +1,206 @@
+//! Users, their clients, OPAQUE records and connection packages, in `AsTable`, and the clients' queues, in
+//! `AsQueueTable`.
+//!
+//! | table | pk | sk | attributes |
+//! |---|---|---|---|
+//! | `AsTable` | `USER#<user_name>` | `USER` | `user_id` S, `created_on` N, `registration_hash` B, `registration_answer` B |
+//! | | | `CLIENT#<client uuid>` | `client_credential` B, `created_on` N, `connection_packages_head` N, `…_tail` N |
+//! | | | `CONNECTION_PACKAGE#<client uuid>#<index>` | `connection_package` B, `not_after` N |
+//! | | `OPAQUE#<user_name>` | `OPAQUE` | `record` B, `credential_identifier` B, `user_id` S, `version` N |
+//! | | `USER_ID#<user_id>` | `USER_ID` | `user_name` S |
+//! | `AsQueueTable` | `CLIENT#<client_id>` | `QUEUE` | `encryption_key` B, `ratchet_key` B, `next_sequence` N |
+//!
+//! The OPAQUE record has a partition of its own, so that the key server's role can be confined to it; `user_id` stands
+//! beside it because the key server may read nothing else. `created_on` is a day.
+
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
+use vestibule_protocol::connection_package::ConnectionPackage;
+use vestibule_protocol::credential::ClientCredential;
+use vestibule_protocol::encoding::{Bytes, SecretBytes as _};
+use vestibule_protocol::keys::HpkePublicKey;
+use vestibule_protocol::name::{UserId, UserName};
+use vestibule_protocol::opaque::{CredentialIdentifier, RegistrationRecord};
+use vestibule_protocol::problem::{Problem, ProblemType};
+use vestibule_protocol::queue::RatchetKey;
+use vestibule_protocol::time::Timestamp;
+
+use crate::dynamodb::{Item, PARTITION_KEY, corrupt_item, failed_call, try_again};
+use crate::{Environment, StartError};
+
+const REGISTRATION_HASH: &str = "registration_hash";
+const REGISTRATION_ANSWER: &str = "registration_answer";
+
+/// Everything that a registration brings into being, checked.
+pub struct NewUser {
+    /// The user's id.
+    pub user_id: UserId,
+    /// The first client's credential, which names client and user.
+    pub client_credential: ClientCredential,
+    /// What the password left.
+    pub opaque_record: RegistrationRecord,
+    /// Under which identifier.
+    pub credential_identifier: CredentialIdentifier,
+    /// The client's connection packages.
+    pub connection_packages: Vec<ConnectionPackage>,
+    /// The queue's HPKE key.
+    pub queue_encryption_key: HpkePublicKey,
+    /// The queue's initial ratchet key.
+    pub queue_ratchet_key: RatchetKey,
+    /// The hash of the request, by which its repetition is known.
+    pub registration_hash: [u8; 32],
+}
+
+/// The users of the authentication service.
+pub struct UserRecords {
+    client: aws_sdk_dynamodb::Client,
+    table: String,
+}
+
+impl UserRecords {
+    /// The users in the table named by `AS_TABLE`.
+    ///
+    /// # Errors
+    /// [`StartError`] if the variable is missing.
+    pub fn new(environment: &Environment) -> Result<Self, StartError> {
+        Ok(Self { client: environment.dynamodb(), table: environment.variable("AS_TABLE")?.to_owned() })
+    }
+
+    /// Whether the name has, or had, an owner: one read.
+    ///
+    /// # Errors
+    /// A [`Problem`] if the read fails.
+    pub async fn is_taken(&self, user_name: &UserName) -> Result<bool, Problem> {
+        Ok(self.user_item(user_name).await?.is_some())
+    }
+
+    /// What finishing the registration of `user_name` with the request of this hash was answered with, if it was: one
+    /// read.
+    ///
+    /// # Errors
+    /// A [`Problem`] if the read fails.
+    pub async fn registration_answer(
+        &self,
+        user_name: &UserName,
+        registration_hash: &[u8; 32],
+    ) -> Result<Option<Bytes>, Problem> {
+        match self.user_item(user_name).await? {
+            Some(item) => answer_to(&item, registration_hash),
+            None => Ok(None),
+        }
+    }
+
+    /// Creates a user with all that belongs to it, in one transaction, and returns the client's credential. The same
+    /// registration again returns the same credential.
+    ///
+    /// # Errors
+    /// [`ProblemType::UserNameTaken`], [`ProblemType::UserIdTaken`], or the problem of a failed call; nothing is stored
+    /// then.
+    pub async fn create(&self, queue_table: &str, user: &NewUser, now: Timestamp) -> Result<Bytes, Problem> {
+        let puts = self.items(queue_table, user, now);
+        let items = puts.into_iter().map(|put| TransactWriteItem::builder().put(put).build()).collect();
+        let Err(error) = self.client.transact_write_items().set_transact_items(Some(items)).send().await else {
+            return Ok(user.client_credential.to_bytes());
+        };
+        let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
+            return Err(failed_call("TransactWriteItems", &error));
+        };
+        let mut reasons = canceled.cancellation_reasons().iter();
+        let failed = |reason: Option<&CancellationReason>| {
+            reason.is_some_and(|reason| reason.code() == Some("ConditionalCheckFailed"))
+        };
+        let (user_reason, user_id_reason) = (reasons.next(), reasons.next());
+        if failed(user_reason) {
+            let item = user_reason.and_then(|reason| reason.item.clone()).unwrap_or_default();
+            return answer_to(&Item::from(item), &user.registration_hash)?.ok_or_else(user_name_taken);
+        }
+        if failed(user_id_reason) {
+            return Err(Problem::new(ProblemType::UserIdTaken, "make a fresh version 4 UUID and register with it"));
+        }
+        if reasons.any(|reason| failed(Some(reason))) {
+            return Err(corrupt_item("a record of a user that does not exist"));
+        }
+        Err(try_again())
+    }
+
+    async fn user_item(&self, user_name: &UserName) -> Result<Option<Item>, Problem> {
+        let request = self.client.get_item().table_name(&self.table).consistent_read(true);
+        let request = request.set_key(Some(user_key(user_name).into()));
+        let answer = request.send().await.map_err(|error| failed_call("GetItem", &error))?;
+        Ok(answer.item.map(Item::from))
+    }
+
+    /// The items of a new user. The user itself comes first and its id second: [`UserRecords::create`] tells by the
+    /// position which condition failed.
+    fn items(&self, queue_table: &str, user: &NewUser, now: Timestamp) -> Vec<Put> {
+        let credential = user.client_credential.payload();
+        let user_name = &credential.client_id.user_name;
+        let client_uuid = &credential.client_id.uuid;
+        let today = now.start_of_day();
+        let user_partition = format!("USER#{user_name}");
+
+        let user_item = user_key(user_name)
+            .string("user_id", user.user_id.to_string())
+            .time("created_on", today)
+            .bytes(REGISTRATION_HASH, user.registration_hash)
+            .bytes(REGISTRATION_ANSWER, user.client_credential.to_bytes());
+        let user_id_item =
+            Item::keyed(format!("USER_ID#{}", user.user_id), "USER_ID").string("user_name", user_name.as_str());
+        let opaque_item = Item::keyed(format!("OPAQUE#{user_name}"), "OPAQUE")
+            .bytes("record", user.opaque_record.as_bytes())
+            .bytes("credential_identifier", user.credential_identifier.0)
+            .string("user_id", user.user_id.to_string())
+            .number("version", 1);
+        let client_item = Item::keyed(&user_partition, format!("CLIENT#{client_uuid}"))
+            .bytes("client_credential", user.client_credential.to_bytes())
+            .time("created_on", today)
+            .number("connection_packages_head", 0)
+            .number("connection_packages_tail", user.connection_packages.len() as u64);
+        let queue_item = Item::keyed(format!("CLIENT#{}", credential.client_id), "QUEUE")
+            .bytes("encryption_key", user.queue_encryption_key.as_bytes())
+            .bytes("ratchet_key", user.queue_ratchet_key.to_secret_bytes())
+            .number("next_sequence", 0);
+        let package_items = user.connection_packages.iter().enumerate().map(|(index, package)| {
+            Item::keyed(&user_partition, format!("CONNECTION_PACKAGE#{client_uuid}#{index:010}"))
+                .bytes("connection_package", package.to_bytes())
+                .time("not_after", package.payload().expiration_data.not_after)
+        });
+
+        [user_item, user_id_item, opaque_item, client_item]
+            .into_iter()
+            .chain(package_items)
+            .map(|item| put_new(&self.table, item))
+            .chain([put_new(queue_table, queue_item)])
+            .collect()
+    }
+}
+
+fn user_key(user_name: &UserName) -> Item {
+    Item::keyed(format!("USER#{user_name}"), "USER")
+}
+
+fn put_new(table: &str, item: Item) -> Put {
+    Put::builder()
+        .table_name(table)
+        .set_item(Some(item.into()))
+        .condition_expression(format!("attribute_not_exists({PARTITION_KEY})"))
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+        .build()
+        .expect("a table and an item are given")
+}
+
+/// The answer kept in a user's item, if the registration that made it had this hash.
+fn answer_to(item: &Item, registration_hash: &[u8; 32]) -> Result<Option<Bytes>, Problem> {
+    let corrupt = || corrupt_item("a user");
+    let stored_hash = item.get_bytes(REGISTRATION_HASH).ok_or_else(corrupt)?;
+    if stored_hash != registration_hash {
+        return Ok(None);
+    }
+    let answer = item.get_bytes(REGISTRATION_ANSWER).ok_or_else(corrupt)?;
+    Ok(Some(Bytes(answer.to_vec())))
+}
+
+/// The problem of a name that is not free.
+pub fn user_name_taken() -> Problem {
+    Problem::new(ProblemType::UserNameTaken, "choose another user name")
+}

@@ -1,0 +1,151 @@
+//! DynamoDB items, and what its errors mean to a caller.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use vestibule_protocol::problem::{Problem, ProblemType};
+use vestibule_protocol::time::Timestamp;
+
+/// The partition key of every table.
+pub const PARTITION_KEY: &str = "pk";
+/// The sort key of every table.
+pub const SORT_KEY: &str = "sk";
+/// When an item stops to exist, in seconds: DynamoDB deletes it some time after, so every read and every condition
+/// checks it too.
+pub const EXPIRES_AT: &str = "expires_at";
+
+/// An item, or its key.
+#[derive(Clone, Default)]
+pub struct Item(HashMap<String, AttributeValue>);
+
+impl Item {
+    /// The key, or the beginning of the item, `partition` / `sort`.
+    pub fn keyed(partition: impl Into<String>, sort: impl Into<String>) -> Self {
+        Self::default().string(PARTITION_KEY, partition).string(SORT_KEY, sort)
+    }
+
+    /// With a string.
+    pub fn string(self, name: &str, value: impl Into<String>) -> Self {
+        self.with(name, AttributeValue::S(value.into()))
+    }
+
+    /// With bytes.
+    pub fn bytes(self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.with(name, AttributeValue::B(Blob::new(value.as_ref())))
+    }
+
+    /// With a number.
+    pub fn number(self, name: &str, value: u64) -> Self {
+        self.with(name, AttributeValue::N(value.to_string()))
+    }
+
+    /// With a point in time, in seconds.
+    pub fn time(self, name: &str, value: Timestamp) -> Self {
+        self.number(name, value.seconds())
+    }
+
+    /// With a list of bytes.
+    pub fn bytes_list(self, name: &str, values: &[impl AsRef<[u8]>]) -> Self {
+        let values = values.iter().map(|value| AttributeValue::B(Blob::new(value.as_ref())));
+        self.with(name, AttributeValue::L(values.collect()))
+    }
+
+    fn with(mut self, name: &str, value: AttributeValue) -> Self {
+        self.0.insert(name.to_owned(), value);
+        self
+    }
+
+    /// The item as DynamoDB's JSON, for the tools with which an operator writes it.
+    pub fn to_dynamodb_json(&self) -> Value {
+        let attributes = self.0.iter().map(|(name, value)| (name.clone(), attribute_json(value)));
+        Value::Object(attributes.collect())
+    }
+
+    /// The bytes of an attribute.
+    pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
+        self.0.get(name)?.as_b().ok().map(Blob::as_ref)
+    }
+
+    /// The list of bytes of an attribute.
+    pub fn get_bytes_list(&self, name: &str) -> Option<Vec<&[u8]>> {
+        self.0.get(name)?.as_l().ok()?.iter().map(|value| value.as_b().ok().map(Blob::as_ref)).collect()
+    }
+}
+
+impl From<HashMap<String, AttributeValue>> for Item {
+    fn from(attributes: HashMap<String, AttributeValue>) -> Self {
+        Self(attributes)
+    }
+}
+
+impl From<Item> for HashMap<String, AttributeValue> {
+    fn from(item: Item) -> Self {
+        item.0
+    }
+}
+
+fn attribute_json(value: &AttributeValue) -> Value {
+    match value {
+        AttributeValue::S(text) => json!({ "S": text }),
+        AttributeValue::N(number) => json!({ "N": number }),
+        AttributeValue::B(bytes) => json!({ "B": STANDARD.encode(bytes) }),
+        AttributeValue::L(values) => json!({ "L": values.iter().map(attribute_json).collect::<Vec<_>>() }),
+        _ => unreachable!("items are built of strings, numbers, bytes and lists of bytes"),
+    }
+}
+
+/// Items hold keys and ratchets: only the names of their attributes are printed.
+impl fmt::Debug for Item {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// The problem of an item that our own code did not write like this.
+pub fn corrupt_item(what: &str) -> Problem {
+    tracing::error!(what, "an item lacks an attribute or has one of the wrong type");
+    Problem::new(ProblemType::InternalError, "the stored state is not readable")
+}
+
+/// The problem of a DynamoDB call that failed for no reason of the caller's: to be tried again if it may pass, else a
+/// defect of ours. The log names the operation and the error code, never an item.
+pub fn failed_call<E, R>(operation: &'static str, error: &SdkError<E, R>) -> Problem
+where
+    E: ProvideErrorMetadata,
+{
+    let code = match error {
+        SdkError::ServiceError(service_error) => service_error.err().code().unwrap_or("unknown"),
+        SdkError::TimeoutError(_) => "timeout",
+        SdkError::DispatchFailure(_) => "dispatch-failure",
+        SdkError::ResponseError(_) => "response-error",
+        _ => "construction-failure",
+    };
+    let is_permanent = matches!(
+        code,
+        "AccessDeniedException"
+            | "IdempotentParameterMismatchException"
+            | "ItemCollectionSizeLimitExceededException"
+            | "ResourceNotFoundException"
+            | "SerializationException"
+            | "UnrecognizedClientException"
+            | "ValidationException"
+            | "construction-failure"
+    );
+    if is_permanent {
+        tracing::error!(operation, code, "a DynamoDB call is refused");
+        return Problem::new(ProblemType::InternalError, "the service's state cannot be reached");
+    }
+    tracing::warn!(operation, code, "a DynamoDB call failed");
+    try_again()
+}
+
+/// The problem of a request that met another, or a passing fault.
+pub fn try_again() -> Problem {
+    Problem::new(ProblemType::TemporarilyUnavailable, "send the same request again").retry_after(1)
+}

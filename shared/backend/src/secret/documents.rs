@@ -1,0 +1,159 @@
+//! The secret documents, and what they become in memory.
+
+use rand::{CryptoRng, RngCore};
+use serde::{Deserialize, Serialize};
+use vestibule_protocol::credential::{AsCredential, AsIntermediateCredential};
+use vestibule_protocol::encoding::{Bytes, SecretBytes, secret};
+use vestibule_protocol::keys::{AsIntermediateCredentialKey, SigningKey};
+use vestibule_protocol::name::Domain;
+use vestibule_protocol::opaque::ServerSetup;
+use vestibule_protocol::signed::Fingerprint;
+use vestibule_protocol::time::Timestamp;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::SecretDocument;
+use crate::rate_limit::BucketKey;
+use crate::sealing::{SealingKey, SealingKeys};
+
+/// A symmetric key in a document: 32 bytes.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct SecretKey([u8; 32]);
+
+impl SecretKey {
+    /// A fresh key.
+    pub fn generate(rng: &mut (impl RngCore + CryptoRng)) -> Self {
+        let mut key = Self([0; 32]);
+        rng.fill_bytes(&mut key.0);
+        key
+    }
+}
+
+impl SecretBytes for SecretKey {
+    fn to_secret_bytes(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(self.0.to_vec())
+    }
+
+    fn from_secret_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+/// The document `as-signing`.
+#[derive(Serialize, Deserialize)]
+pub struct AsSigningDocument {
+    /// The deployment's `AsCredential`, so that a function can check its intermediates.
+    pub as_credential: Bytes,
+    /// The intermediates that sign, newest first.
+    pub intermediates: Vec<IntermediateDocument>,
+}
+
+/// An intermediate in the document `as-signing`.
+#[derive(Serialize, Deserialize)]
+pub struct IntermediateDocument {
+    /// The `AsIntermediateCredential`.
+    pub credential: Bytes,
+    /// Its private key.
+    #[serde(with = "secret")]
+    pub signing_key: SigningKey<AsIntermediateCredentialKey>,
+}
+
+/// The AS's intermediates, checked.
+pub struct AsSigning(Vec<IntermediateSigner>);
+
+/// An intermediate and its private key.
+pub struct IntermediateSigner {
+    /// The credential.
+    pub credential: AsIntermediateCredential,
+    /// Its private key.
+    pub signing_key: SigningKey<AsIntermediateCredentialKey>,
+}
+
+impl AsSigning {
+    /// The intermediate with this fingerprint.
+    pub fn signer(&self, fingerprint: &Fingerprint) -> Option<&IntermediateSigner> {
+        self.0.iter().find(|signer| signer.credential.fingerprint() == *fingerprint)
+    }
+}
+
+impl SecretDocument for AsSigningDocument {
+    const PURPOSE: &'static str = "as-signing";
+    type Secret = AsSigning;
+
+    fn open(self, domain: &Domain, now: Timestamp) -> Result<AsSigning, &'static str> {
+        let root = AsCredential::verify_root(&self.as_credential.0, domain, now)
+            .map_err(|_| "its AS credential is not valid for this domain and time")?;
+        let mut signers = Vec::new();
+        for intermediate in self.intermediates {
+            // One that has expired is left out, so that the others go on.
+            let Ok(credential) = AsIntermediateCredential::verify_chain(&intermediate.credential.0, &root, now) else {
+                continue;
+            };
+            if credential.payload().verifying_key != intermediate.signing_key.verifying_key() {
+                return Err("an intermediate's private key is not its credential's");
+            }
+            signers.push(IntermediateSigner { credential, signing_key: intermediate.signing_key });
+        }
+        if signers.is_empty() { Err("it has no intermediate that is valid now") } else { Ok(AsSigning(signers)) }
+    }
+}
+
+/// The document `opaque`.
+#[derive(Serialize, Deserialize)]
+pub struct OpaqueDocument {
+    /// OPRF seed and key pair.
+    #[serde(with = "secret")]
+    pub server_setup: ServerSetup,
+    /// What makes credential identifiers for names that do not exist, so that a login with one looks like any other.
+    #[serde(with = "secret")]
+    pub dummy_identifier_key: SecretKey,
+}
+
+impl SecretDocument for OpaqueDocument {
+    const PURPOSE: &'static str = "opaque";
+    type Secret = ServerSetup;
+
+    fn open(self, _: &Domain, _: Timestamp) -> Result<ServerSetup, &'static str> {
+        Ok(self.server_setup)
+    }
+}
+
+/// The document `sealing-as`.
+#[derive(Serialize, Deserialize)]
+pub struct SealingAsDocument {
+    /// The newest sealing key.
+    #[serde(with = "secret")]
+    pub sealing_key: SecretKey,
+    /// The one before, for what it sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_sealing_key: Option<PreviousKey>,
+    /// What names rate-limit buckets.
+    #[serde(with = "secret")]
+    pub bucket_key: SecretKey,
+}
+
+/// A key that is being rotated out.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PreviousKey(#[serde(with = "secret")] SecretKey);
+
+/// The AS's sealing and bucket keys.
+pub struct SealingAs {
+    /// What seals registrations under way.
+    pub sealing_keys: SealingKeys,
+    /// What names rate-limit buckets.
+    pub bucket_key: BucketKey,
+}
+
+impl SecretDocument for SealingAsDocument {
+    const PURPOSE: &'static str = "sealing-as";
+    type Secret = SealingAs;
+
+    fn open(self, _: &Domain, _: Timestamp) -> Result<SealingAs, &'static str> {
+        let previous = self.previous_sealing_key.map(|key| key.0);
+        let keys = [Some(self.sealing_key), previous].into_iter().flatten().map(|key| SealingKey::new(key.0));
+        Ok(SealingAs {
+            sealing_keys: SealingKeys::new(keys.collect()).ok_or("it has no sealing key")?,
+            bucket_key: BucketKey::new(self.bucket_key.0),
+        })
+    }
+}
