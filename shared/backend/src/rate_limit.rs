@@ -45,7 +45,7 @@ impl BucketKey {
 
     /// The partition key of the bucket that counts `subject` under `limit` at `now`. It is made with the day's secret,
     /// so that the buckets of two days cannot be matched even by whoever got hold of one day's.
-    fn bucket(&self, limit: &Limit, subject: &[u8], now: Timestamp) -> String {
+    pub fn bucket(&self, limit: &Limit, subject: &[u8], now: Timestamp) -> String {
         let day = now.seconds() / DAY.as_secs();
         let daily_secret = hmac(&self.0, &[b"Vestibule 1.0 bucket secret", &day.to_be_bytes()]);
         let window_start = limit.window_start(now).seconds().to_be_bytes();

@@ -12,6 +12,8 @@ pub mod keys;
 pub mod limits;
 pub mod name;
 pub mod opaque;
+#[cfg(feature = "schema")]
+pub mod openapi;
 pub mod problem;
 pub mod queue;
 pub mod request_signature;

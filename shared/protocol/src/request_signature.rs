@@ -158,6 +158,11 @@ impl RequestSignature {
         })
     }
 
+    /// The signature base (RFC 9421, section 2.5): the text that is signed.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Which key is said to have signed.
     pub fn key_id(&self) -> &str {
         &self.key_id
