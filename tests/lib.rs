@@ -1,1 +1,9 @@
 //! What the end-to-end tests share. The tests themselves are in `main.rs` and its modules.
+
+#[path = "support/applicant.rs"]
+mod applicant;
+#[path = "support/cloud.rs"]
+mod cloud;
+
+pub use applicant::Applicant;
+pub use cloud::{Answer, Call, TestCloud, json_body};

@@ -1,0 +1,196 @@
+//! A local cloud for a test, and raw requests to it.
+
+use std::collections::BTreeMap;
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use vestibule_local::{LocalCloud, LocalCloudBuilder};
+use vestibule_protocol::clock::Clock;
+use vestibule_protocol::credential::{AsCredential, AsIntermediateCredential};
+use vestibule_protocol::endpoint::{Description, Endpoint, GetCredentials, GetCredentialsResponse, Path};
+use vestibule_protocol::keys::{KeyPurpose, SigningKey};
+use vestibule_protocol::name::Domain;
+use vestibule_protocol::problem::ProblemType;
+use vestibule_protocol::request_signature::{self, CoveredRequest, SignatureFields};
+use vestibule_protocol::time::Timestamp;
+
+/// A local cloud in memory with a clock that stands still. Two of them have the same keys, so that what is stored in one
+/// can be compared with what is stored in the other.
+pub struct TestCloud {
+    /// The cloud.
+    pub cloud: LocalCloud,
+    http: reqwest::Client,
+}
+
+impl TestCloud {
+    /// Starts one.
+    pub async fn start() -> Self {
+        Self::start_with(|builder| builder).await
+    }
+
+    /// Starts one that differs from the usual.
+    pub async fn start_with(change: impl FnOnce(LocalCloudBuilder) -> LocalCloudBuilder) -> Self {
+        let builder = LocalCloud::builder()
+            .clock(Clock::manual(Timestamp::now()))
+            .parameter("RegistrationsPerSourceAndHour", "1000000")
+            .provision(|operator| async move {
+                vestibule_local::provision(&operator, &mut StdRng::seed_from_u64(0)).await.map(|_| ())
+            });
+        let cloud = change(builder).start().await.expect("the local cloud starts");
+        Self { cloud, http: http_client() }
+    }
+
+    /// The time that the functions see.
+    pub fn now(&self) -> Timestamp {
+        self.cloud.clock().now()
+    }
+
+    /// The deployment's domain.
+    pub fn domain(&self) -> Domain {
+        "localhost".parse().expect("a domain")
+    }
+
+    /// The deployment's root and its intermediate, checked.
+    pub async fn credentials(&self) -> (AsCredential, AsIntermediateCredential) {
+        let answer = self.send(&Call::new::<GetCredentials>(&(), Vec::new())).await;
+        let credentials: GetCredentialsResponse = answer.success();
+        let root = AsCredential::verify_root(&credentials.as_credentials[0].0, &self.domain(), self.now())
+            .expect("the root verifies");
+        let intermediate = &credentials.as_intermediate_credentials[0].0;
+        let intermediate = AsIntermediateCredential::verify_chain(intermediate, &root, self.now());
+        (root, intermediate.expect("the intermediate verifies"))
+    }
+
+    /// Sends `call` once.
+    pub async fn send(&self, call: &Call) -> Answer {
+        let method = reqwest::Method::from_bytes(call.method.as_bytes()).expect("a method");
+        let mut request = self.http.request(method, format!("{}{}", self.cloud.url(), call.path));
+        for (name, value) in &call.headers {
+            request = request.header(name, value);
+        }
+        let response = request.body(call.body.clone()).send().await.expect("the local cloud answers");
+        let status = response.status().as_u16();
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
+            .collect();
+        Answer { status, headers, body: response.bytes().await.expect("a body").to_vec() }
+    }
+
+    /// Every item of every table, but for the counts of rate limits.
+    pub async fn state(&self) -> Vec<Value> {
+        let mut items = Vec::new();
+        for table in ["AsTable", "AsQueueTable"] {
+            items.extend(self.cloud.items(table).await.expect("the table can be read"));
+        }
+        items.retain(|item| !item["pk"]["S"].as_str().expect("a key").starts_with("BUCKET#"));
+        items
+    }
+}
+
+/// A client that connects to this machine alone.
+fn http_client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().tls_certs_only([]).build().expect("a client")
+}
+
+/// A request, byte for byte.
+#[derive(Clone)]
+pub struct Call {
+    /// The method.
+    pub method: String,
+    /// The path, and the query if there is one.
+    pub path: String,
+    /// The header fields, names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Call {
+    /// A request to an endpoint, not signed.
+    pub fn new<E: Endpoint>(path: &E::Path, body: Vec<u8>) -> Self {
+        let Description { method, path: template, .. } = E::DESCRIPTION;
+        let headers = BTreeMap::from([("content-type".to_owned(), "application/json".to_owned())]);
+        Self { method: method.as_str().to_owned(), path: path.expand(template), headers, body }
+    }
+
+    /// The same request, signed afresh.
+    pub fn signed<P: KeyPurpose>(&self, key: &SigningKey<P>, key_id: &str, tag: &str, created: Timestamp) -> Self {
+        let covered = CoveredRequest {
+            method: &self.method,
+            path: &self.path,
+            query: "",
+            authorization: None,
+            body: &self.body,
+        };
+        let rng = &mut StdRng::from_entropy();
+        let SignatureFields { content_digest, signature_input, signature } =
+            request_signature::sign(covered, key, key_id, tag, created, rng);
+        self.clone()
+            .with_header("content-digest", &content_digest)
+            .with_header("signature-input", &signature_input)
+            .with_header("signature", &signature)
+    }
+
+    /// The same request with another value of a header field.
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        self.headers.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The same request without a header field.
+    pub fn without_header(mut self, name: &str) -> Self {
+        self.headers.remove(name);
+        self
+    }
+}
+
+/// The JSON of a request.
+pub fn json_body(request: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(request).expect("our own types are JSON")
+}
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The header fields, names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body of an answer that says all is well.
+    #[track_caller]
+    pub fn success<T: DeserializeOwned>(&self) -> T {
+        assert!((200..300).contains(&self.status), "{}", self.text());
+        serde_json::from_slice(&self.body).expect("the endpoint's response type")
+    }
+
+    /// The problem that the answer tells of. Checks its form on the way.
+    #[track_caller]
+    pub fn problem(&self) -> ProblemType {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.text());
+        let document: Value = serde_json::from_slice(&self.body).expect("JSON");
+        let urn = document["type"].as_str().expect("a type");
+        let problem_type = ProblemType::from_urn(urn).expect("a type that the protocol knows");
+        assert_eq!(document["status"], self.status);
+        assert_eq!(problem_type.status(), self.status);
+        assert_eq!(document["title"], problem_type.title());
+        assert!(!document["detail"].as_str().expect("a detail").is_empty());
+        assert_eq!(self.headers.contains_key("retry-after"), matches!(self.status, 429 | 503));
+        problem_type
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
