@@ -2,6 +2,10 @@
 #![deny(missing_docs)]
 
 mod arn;
+mod aws;
+mod fault;
 pub mod policy;
-pub mod route;
+mod private_file;
+mod route;
+mod service_call;
 pub mod template;
