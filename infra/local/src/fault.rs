@@ -83,3 +83,29 @@ fn transaction_canceled(items: usize) -> Answer {
     });
     Answer { status: 400, body: body.to_string().into_bytes() }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::policy::IamRequest;
+
+    #[test]
+    fn a_cancelled_transaction_has_a_reason_for_each_item() {
+        let put = IamRequest { action: "dynamodb:PutItem".to_owned(), resource: String::new(), leading_keys: vec![] };
+        let call = ServiceCall {
+            function: "puppet".to_owned(),
+            number: 0,
+            service: Service::DynamoDb,
+            operation: "TransactWriteItems".to_owned(),
+            body: Value::Null,
+            iam_requests: vec![put; 3],
+        };
+        let answer = Fault::TransactionConflict.answer_instead(&call).unwrap();
+        let body: Value = serde_json::from_slice(&answer.body).unwrap();
+        let codes: Vec<_> = body["CancellationReasons"].as_array().unwrap().iter().map(|r| r["Code"].clone()).collect();
+        assert_eq!(codes, ["TransactionConflict", "None", "None"]);
+        assert!(body["Message"].as_str().unwrap().ends_with("[TransactionConflict, None, None]"));
+    }
+}

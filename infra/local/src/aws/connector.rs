@@ -227,7 +227,12 @@ impl fmt::Display for Denial {
 
 /// A key without what identifies a person in it: `USER#…`.
 fn kind_of_key(key: &str) -> String {
-    key.split_once('#').map_or_else(|| key.to_owned(), |(kind, _)| format!("{kind}#…"))
+    let is_constant = || key.chars().all(|symbol| symbol.is_ascii_uppercase() || symbol == '_');
+    match key.split_once('#') {
+        Some((kind, _)) => format!("{kind}#…"),
+        None if is_constant() => key.to_owned(),
+        None => "…".to_owned(),
+    }
 }
 
 impl fmt::Debug for Connector {
