@@ -129,8 +129,7 @@ async fn a_name_of_another_domain_is_foreign() {
 
 #[tokio::test]
 async fn a_signing_request_for_another_domain_is_refused() {
-    let problem =
-        problem_with_csr(|payload| payload.client_id.user_name = "alice@example.org".parse().unwrap()).await;
+    let problem = problem_with_csr(|payload| payload.client_id.user_name = "alice@example.org".parse().unwrap()).await;
     assert_eq!(problem, ProblemType::CsrForAnotherUser);
 }
 

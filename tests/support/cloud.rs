@@ -36,9 +36,9 @@ impl TestCloud {
         let builder = LocalCloud::builder()
             .clock(Clock::manual(Timestamp::now()))
             .parameter("RegistrationsPerSourceAndHour", "1000000")
-            .provision(|operator| async move {
-                vestibule_local::provision(&operator, &mut StdRng::seed_from_u64(0)).await.map(|_| ())
-            });
+            .provision(
+                |operator| async move { vestibule_local::provision(&operator, &mut StdRng::seed_from_u64(0)).await },
+            );
         let cloud = change(builder).start().await.expect("the local cloud starts");
         Self { cloud, http: http_client() }
     }
@@ -121,13 +121,8 @@ impl Call {
 
     /// The same request, signed afresh.
     pub fn signed<P: KeyPurpose>(&self, key: &SigningKey<P>, key_id: &str, tag: &str, created: Timestamp) -> Self {
-        let covered = CoveredRequest {
-            method: &self.method,
-            path: &self.path,
-            query: "",
-            authorization: None,
-            body: &self.body,
-        };
+        let covered =
+            CoveredRequest { method: &self.method, path: &self.path, query: "", authorization: None, body: &self.body };
         let rng = &mut StdRng::from_entropy();
         let SignatureFields { content_digest, signature_input, signature } =
             request_signature::sign(covered, key, key_id, tag, created, rng);

@@ -1,1 +1,39 @@
+//! The local cloud: the APIs, functions, tables, secrets and permissions of `template.yaml`, in one process.
+//!
+//! Every event reaches a function as on AWS, and every SDK call of a function passes one seam which knows who calls.
+//! There the function's policy is enforced, and tests count calls and make them fail.
+#![deny(missing_docs)]
 
+mod arn;
+mod attribute_value;
+mod aws;
+mod cloud;
+mod fault;
+mod functions;
+mod http_api;
+mod lambda;
+mod lifeline;
+mod limits;
+mod operator;
+pub mod policy;
+mod private_file;
+mod provision;
+mod route;
+mod service_call;
+mod state_directory;
+mod tables;
+pub mod template;
+#[cfg(test)]
+mod testing;
+
+pub use crate::aws::secrets::Secrets;
+pub use crate::cloud::{LocalCloud, LocalCloudBuilder, LocalCloudError};
+pub use crate::fault::Fault;
+pub use crate::functions::{FUNCTIONS, FunctionEntry, Starting};
+pub use crate::http_api::Delivery;
+pub use crate::lambda::InvocationError;
+pub use crate::limits::Limits;
+pub use crate::operator::Operator;
+pub use crate::provision::provision;
+pub use crate::route::Route;
+pub use crate::service_call::{Service, ServiceCall};

@@ -38,14 +38,9 @@ pub trait HttpFunction: Sized + Send + Sync + 'static {
     ) -> impl Future<Output = Result<<Self::Endpoint as Endpoint>::Response, Problem>> + Send;
 }
 
-/// An event that is not one of the function's kind.
-#[derive(Debug, thiserror::Error)]
-#[error("the event is not an HTTP API event of payload format 2.0: {0}")]
-pub struct EventError(#[from] serde_json::Error);
-
 /// A started function, as the Lambda service sees it: an event's JSON in, an answer's JSON out.
 pub type EventHandler =
-    Arc<dyn Fn(Value) -> Pin<Box<dyn Future<Output = Result<Value, EventError>> + Send>> + Send + Sync>;
+    Arc<dyn Fn(Value) -> Pin<Box<dyn Future<Output = Result<Value, lambda_runtime::Error>> + Send>> + Send + Sync>;
 
 /// Starts `F` for a caller that has events as JSON.
 ///

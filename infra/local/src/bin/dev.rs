@@ -1,1 +1,92 @@
-fn main() {}
+//! `cargo dev`: the local cloud on a port of its own, until Ctrl-C.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use rand::rngs::OsRng;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use vestibule_local::{LocalCloud, LocalCloudError};
+
+/// Runs Vestibule's local cloud: every function, table and secret of template.yaml behind an HTTP API.
+///
+/// The log goes to stderr and is filtered by VESTIBULE_LOG or RUST_LOG. If AWS_ENDPOINT_URL_DYNAMODB is set, the
+/// DynamoDB behind it is used instead of the embedded one.
+#[derive(Parser)]
+#[command(bin_name = "cargo dev --", version)]
+struct Arguments {
+    /// Where to keep tables and secrets.
+    #[arg(long, value_name = "DIRECTORY", default_value = ".vestibule")]
+    state: PathBuf,
+    /// Keep tables and secrets in memory only.
+    #[arg(long, conflicts_with = "state")]
+    memory: bool,
+    /// The port on 127.0.0.1; 0 means any that is free.
+    #[arg(long, default_value_t = 8787)]
+    port: u16,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log_to_stderr();
+    match run(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "error: {error}{}", advice(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn advice(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    match error.downcast_ref() {
+        Some(LocalCloudError::PortTaken(_)) => "; stop it, or choose another port with --port",
+        Some(LocalCloudError::StateInUse { .. }) => "; stop it, or choose another directory with --state",
+        _ => "",
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    // From here on a signal ends this orderly, even before it is ready.
+    let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        result = serve(arguments) => result,
+        () = either(interrupt, terminate) => Ok(()),
+    }
+}
+
+async fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    // Nobody asks a process that runs for days what it did.
+    let mut builder = LocalCloud::builder()
+        .port(arguments.port)
+        .remembered_calls(0)
+        .provision(|operator| async move { vestibule_local::provision(&operator, &mut OsRng).await });
+    if !arguments.memory {
+        builder = builder.state_directory(arguments.state);
+    }
+    if let Ok(url) = std::env::var("AWS_ENDPOINT_URL_DYNAMODB") {
+        builder = builder.dynamodb_endpoint(url);
+    }
+    let cloud = builder.start().await?;
+    writeln!(io::stdout(), "listening on {}", cloud.url())?;
+    std::future::pending().await
+}
+
+async fn either(mut interrupt: Signal, mut terminate: Signal) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("VESTIBULE_LOG").or_else(|_| EnvFilter::try_from_default_env());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+}

@@ -1,0 +1,7 @@
+//! The services behind the SDK: DynamoDB, Secrets Manager and the connectors that lead to them.
+
+pub(crate) mod answer;
+pub(crate) mod connector;
+pub(crate) mod dynamodb;
+pub(crate) mod secrets;
+pub(crate) mod watch;

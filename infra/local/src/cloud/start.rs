@@ -1,0 +1,190 @@
+//! How a local cloud starts.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use aws_credential_types::Credentials;
+use tokio::net::TcpListener;
+use vestibule_backend::Environment;
+
+use super::builder::Settings;
+use super::{LocalCloud, LocalCloudBuilder, LocalCloudError};
+use crate::arn::REGION;
+use crate::aws::connector::Services;
+use crate::aws::dynamodb::DynamoDb;
+use crate::aws::secrets::Secrets;
+use crate::aws::watch::Watch;
+use crate::functions::FunctionEntry;
+use crate::http_api::HttpApi;
+use crate::lambda::Lambda;
+use crate::lifeline::{Life, Lifeline};
+use crate::operator::Operator;
+use crate::private_file;
+use crate::state_directory::StateDirectory;
+use crate::tables::provide_table;
+use crate::template::{Function, Template};
+
+const ENDPOINT_VARIABLE: &str = "AWS_ENDPOINT_URL_DYNAMODB";
+
+impl LocalCloudBuilder {
+    /// Starts it. It takes requests when this returns.
+    ///
+    /// # Errors
+    /// [`LocalCloudError`] says what stands in the way.
+    pub async fn start(self) -> Result<LocalCloud, LocalCloudError> {
+        let Self { settings, provision } = self;
+        let template = Arc::new(Template::parse(&settings.template, &settings.parameters)?);
+        let functions = with_code(&template.functions, &settings.functions)?;
+        let state_directory = settings.state_directory.as_deref().map(StateDirectory::open).transpose()?;
+        // The port is taken early, to fail early, but nobody is let in before everything stands.
+        let (listener, port) = listen(settings.port).await?;
+
+        let services = Arc::new(settings.services(&template, state_directory.as_ref())?);
+        let operator = settings.operator(&template, &services);
+        for table in &template.tables {
+            provide_table(&operator.dynamodb, table).await?;
+        }
+        provision(operator.clone()).await.map_err(LocalCloudError::Provision)?;
+
+        let (life, lifeline) = Life::new();
+        let mut lambdas = Vec::new();
+        let mut routes = Vec::new();
+        for (function, code) in functions {
+            let lambda = Arc::new(settings.start_function(function, code, &services, &lifeline).await?);
+            routes.extend(function.routes.iter().map(|route| (route.clone(), Arc::clone(&lambda))));
+            lambdas.push(lambda);
+        }
+        let http_api = Arc::new(HttpApi::new(routes, settings.limits, settings.clock, port));
+        tokio::spawn(Arc::clone(&http_api).serve(listener, lifeline));
+        Ok(LocalCloud {
+            url: format!("http://{}:{port}", Ipv4Addr::LOCALHOST),
+            operator,
+            services,
+            lambdas,
+            http_api,
+            _state_directory: state_directory,
+            _life: life,
+        })
+    }
+}
+
+/// The functions of the template with their code; each must have the other.
+fn with_code<'a>(
+    functions: &'a [Function],
+    entries: &'a [FunctionEntry],
+) -> Result<Vec<(&'a Function, &'a FunctionEntry)>, LocalCloudError> {
+    let is_named = |entry: &&FunctionEntry| functions.iter().any(|function| function.name == entry.name);
+    if let Some(entry) = entries.iter().find(|entry| !is_named(entry)) {
+        return Err(LocalCloudError::FunctionWithoutResource(entry.name.to_owned()));
+    }
+    let code = |function: &'a Function| entries.iter().find(|entry| entry.name == function.name);
+    let without_code = |function: &Function| LocalCloudError::FunctionWithoutCode(function.name.clone());
+    functions.iter().map(|function| Ok((function, code(function).ok_or_else(|| without_code(function))?))).collect()
+}
+
+async fn listen(port: u16) -> Result<(TcpListener, u16), LocalCloudError> {
+    let refused = |source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => LocalCloudError::PortTaken(port),
+        _ => LocalCloudError::Listen { port, source },
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(refused)?;
+    let port = listener.local_addr().map_err(refused)?.port();
+    Ok((listener, port))
+}
+
+impl Settings {
+    fn services(&self, template: &Template, directory: Option<&StateDirectory>) -> Result<Services, LocalCloudError> {
+        Ok(Services {
+            dynamodb: self.dynamodb(directory)?,
+            secrets: Arc::new(secrets(template, directory)?),
+            tables: template.tables.clone(),
+            credentials: self.credentials(),
+            watch: Watch::new(self.remembered_calls),
+        })
+    }
+
+    fn dynamodb(&self, directory: Option<&StateDirectory>) -> Result<DynamoDb, LocalCloudError> {
+        if self.dynamodb_endpoint.is_some() {
+            return Ok(DynamoDb::behind_endpoint());
+        }
+        let Some(directory) = directory else {
+            return DynamoDb::in_memory().map_err(|error| LocalCloudError::Database(error.to_string()));
+        };
+        let file = directory.database();
+        // SQLite gives its other files the permissions of this one.
+        private_file::open(&file).map_err(|source| unusable("the database", source))?;
+        DynamoDb::in_file(&file).map_err(|error| LocalCloudError::Database(error.to_string()))
+    }
+
+    /// An endpoint may ask for real credentials. Everything else takes whatever the SDK signs with.
+    fn credentials(&self) -> Credentials {
+        let variable = |name| std::env::var(name).ok().filter(|_| self.dynamodb_endpoint.is_some());
+        match (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
+            (Some(id), Some(key)) => Credentials::new(id, key, variable("AWS_SESSION_TOKEN"), None, "environment"),
+            _ => Credentials::new("local", "local", None, None, "vestibule-local"),
+        }
+    }
+
+    fn operator(&self, template: &Arc<Template>, services: &Arc<Services>) -> Operator {
+        let environment =
+            Environment::new(self.endpoint_variable().collect(), services.sdk_config_of_operator(), self.clock.clone());
+        Operator {
+            template: Arc::clone(template),
+            dynamodb: environment.dynamodb(),
+            secrets: Arc::clone(&services.secrets),
+            state_directory: self.state_directory.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+
+    async fn start_function(
+        &self,
+        function: &Function,
+        code: &FunctionEntry,
+        services: &Arc<Services>,
+        lifeline: &Lifeline,
+    ) -> Result<Lambda, LocalCloudError> {
+        let sdk_config = services.sdk_config_of_function(&function.name, function.policy.clone());
+        let environment = Environment::new(self.variables(function), sdk_config, self.clock.clone());
+        let failed = |source| LocalCloudError::Start { function: function.name.clone(), source };
+        Ok(Lambda {
+            name: function.name.clone(),
+            handler: (code.start)(environment).await.map_err(failed)?,
+            timeout: function.timeout.min(self.limits.function_timeout),
+            payload_bytes: self.limits.payload_bytes,
+            lifeline: lifeline.clone(),
+        })
+    }
+
+    /// The variables of the template and those that Lambda adds.
+    fn variables(&self, function: &Function) -> BTreeMap<String, String> {
+        let by_lambda = [
+            ("AWS_DEFAULT_REGION", REGION.to_owned()),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", function.memory_mb.to_string()),
+            ("AWS_LAMBDA_FUNCTION_NAME", function.name.clone()),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", function.name)),
+            ("AWS_REGION", REGION.to_owned()),
+            ("TZ", ":UTC".to_owned()),
+            ("_HANDLER", "bootstrap".to_owned()),
+        ];
+        let by_lambda = by_lambda.map(|(name, value)| (name.to_owned(), value));
+        function.variables.clone().into_iter().chain(by_lambda).chain(self.endpoint_variable()).collect()
+    }
+
+    fn endpoint_variable(&self) -> impl Iterator<Item = (String, String)> {
+        self.dynamodb_endpoint.iter().map(|url| (ENDPOINT_VARIABLE.to_owned(), url.clone()))
+    }
+}
+
+fn secrets(template: &Template, directory: Option<&StateDirectory>) -> Result<Secrets, LocalCloudError> {
+    let declared = template.secrets.clone();
+    let Some(directory) = directory else { return Ok(Secrets::in_memory(declared)) };
+    Secrets::in_file(declared, &directory.secrets()).map_err(|source| unusable("the secrets", source))
+}
+
+fn unusable(what: &str, source: io::Error) -> LocalCloudError {
+    LocalCloudError::State { what: what.to_owned(), source }
+}

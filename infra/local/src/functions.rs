@@ -1,0 +1,32 @@
+//! The functions' code.
+
+use std::pin::Pin;
+
+use vestibule_backend::{Environment, EventHandler, HttpFunction, StartError, event_handler};
+use vestibule_protocol::endpoint::Endpoint as _;
+
+/// A function's code, to be started in the environment that `template.yaml` describes.
+#[derive(Clone, Copy, Debug)]
+pub struct FunctionEntry {
+    /// The name of its binary.
+    pub name: &'static str,
+    /// Starts it.
+    pub start: fn(Environment) -> Starting,
+}
+
+/// A function on its way to take events.
+pub type Starting = Pin<Box<dyn Future<Output = Result<EventHandler, StartError>> + Send>>;
+
+/// Every function of this repository.
+pub const FUNCTIONS: &[FunctionEntry] = &[
+    entry::<as_get_credentials::AsGetCredentials>(),
+    entry::<as_initiate_registration::AsInitiateRegistration>(),
+    entry::<as_finish_registration::AsFinishRegistration>(),
+];
+
+const fn entry<F: HttpFunction>() -> FunctionEntry {
+    FunctionEntry {
+        name: F::Endpoint::DESCRIPTION.function,
+        start: |environment| Box::pin(event_handler::<F>(environment)),
+    }
+}

@@ -1,0 +1,236 @@
+//! An HTTP API that behaves like one of API Gateway.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::{Bytes, BytesMut};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use vestibule_backend::Clock;
+
+mod answer;
+mod event;
+
+use self::event::RoutedRequest;
+use crate::lambda::{InvocationError, Lambda};
+use crate::lifeline::Lifeline;
+use crate::limits::Limits;
+use crate::route::Route;
+
+/// How often the event of a request reaches its function. AWS promises at least once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// Once, as nearly always.
+    #[default]
+    Once,
+    /// Twice, one after the other; the client gets the first answer.
+    TwiceWithFirstAnswer,
+    /// Twice, one after the other; the client gets the second answer.
+    TwiceWithSecondAnswer,
+}
+
+/// The API: routes that lead to functions.
+pub(crate) struct HttpApi {
+    routes: Vec<(Route, Arc<Lambda>)>,
+    limits: Limits,
+    clock: Clock,
+    port: u16,
+    delivery: Mutex<Delivery>,
+}
+
+impl HttpApi {
+    pub(crate) fn new(routes: Vec<(Route, Arc<Lambda>)>, limits: Limits, clock: Clock, port: u16) -> Self {
+        Self { routes, limits, clock, port, delivery: Mutex::default() }
+    }
+
+    pub(crate) fn set_delivery(&self, delivery: Delivery) {
+        *self.delivery.lock().unwrap_or_else(PoisonError::into_inner) = delivery;
+    }
+
+    /// Takes connections until the local cloud ends.
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, lifeline: Lifeline) {
+        while let Some(accepted) = lifeline.run(listener.accept()).await {
+            match accepted {
+                Ok((stream, peer)) => {
+                    let (api, lifeline) = (Arc::clone(&self), lifeline.clone());
+                    tokio::spawn(async move { lifeline.run(api.serve_connection(stream, peer)).await });
+                }
+                // Most likely too many open files: without a pause this loop would only spin.
+                Err(error) => {
+                    tracing::warn!("a connection could not be accepted: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    async fn serve_connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!("TCP_NODELAY could not be set: {error}");
+        }
+        let service = service_fn(|request| {
+            let api = Arc::clone(&self);
+            async move { Ok::<_, Infallible>(api.answer(request, peer).await) }
+        });
+        let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+        if let Err(error) = connection.await {
+            tracing::debug!("a connection broke: {error}");
+        }
+    }
+
+    /// Answers a request and writes the one log line about it, which holds nothing that tells who it was.
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+        let started = Instant::now();
+        let method = request.method().clone();
+        let request_id = request_id();
+        let route = self.route(request.method().as_str(), request.uri().path());
+        let mut response = match self.answer_routed(request, peer, route.as_ref(), &request_id).await {
+            Ok(response) => response,
+            Err(refusal) => refusal.response(),
+        };
+        if let Ok(id) = HeaderValue::from_str(&request_id) {
+            response.headers_mut().insert("apigw-requestid", id);
+        }
+        let route = route.map_or_else(|| "-".to_owned(), |(route, ..)| route.key());
+        let (status, duration) = (response.status().as_u16(), started.elapsed());
+        tracing::info!(target: "vestibule_local::http", %method, route, status, ?duration);
+        response
+    }
+
+    async fn answer_routed(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        route: Option<&(&Route, &Lambda, BTreeMap<String, String>)>,
+        request_id: &str,
+    ) -> Result<Response<Full<Bytes>>, Refusal> {
+        let (parts, body) = request.into_parts();
+        if request_line_and_header_bytes(&parts) > self.limits.header_bytes {
+            return Err(Refusal::HeadersTooLarge);
+        }
+        let body = read_body(body, self.limits.body_bytes).await?;
+        let (route, lambda, path_parameters) = route.ok_or(Refusal::NoRoute)?;
+        let (port, now) = (self.port, self.clock.now());
+        let request = RoutedRequest { parts: &parts, body: &body, route, path_parameters, peer, port, request_id, now };
+        let answer = tokio::time::timeout(self.limits.integration_timeout, self.deliver(lambda, request.event()));
+        let answer = match answer.await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                tracing::error!(function = lambda.name, "{error}");
+                return Err(error.into());
+            }
+            Err(_) => return Err(Refusal::IntegrationTimeout),
+        };
+        answer::response(&answer).map_err(|malformed| {
+            tracing::error!(function = lambda.name, "{malformed}");
+            Refusal::FunctionError
+        })
+    }
+
+    /// The most specific route for a request, its function and the values of its parameters.
+    fn route(&self, method: &str, path: &str) -> Option<(&Route, &Lambda, BTreeMap<String, String>)> {
+        let matching = self.routes.iter().filter_map(|(route, lambda)| {
+            let parameters = route.matches(method, path)?;
+            Some((route, lambda.as_ref(), parameters))
+        });
+        matching.max_by_key(|(route, ..)| route.specificity())
+    }
+
+    async fn deliver(&self, lambda: &Lambda, event: Value) -> Result<Value, InvocationError> {
+        let delivery = *self.delivery.lock().unwrap_or_else(PoisonError::into_inner);
+        if delivery == Delivery::Once {
+            return lambda.invoke(event).await;
+        }
+        let first = lambda.invoke(event.clone()).await;
+        let second = lambda.invoke(event).await;
+        if delivery == Delivery::TwiceWithFirstAnswer { first } else { second }
+    }
+}
+
+impl fmt::Debug for HttpApi {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("HttpApi").field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+/// Why API Gateway answers in place of a function.
+enum Refusal {
+    HeadersTooLarge,
+    BodyTooLarge,
+    BrokenBody,
+    NoRoute,
+    FunctionError,
+    IntegrationTimeout,
+}
+
+impl Refusal {
+    fn response(&self) -> Response<Full<Bytes>> {
+        let (status, message) = match self {
+            Self::HeadersTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large"),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
+            Self::BrokenBody => (StatusCode::BAD_REQUEST, "Bad Request"),
+            Self::NoRoute => (StatusCode::NOT_FOUND, "Not Found"),
+            Self::FunctionError => (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
+            Self::IntegrationTimeout => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+        };
+        answer::message(status, message)
+    }
+}
+
+impl From<InvocationError> for Refusal {
+    /// A function that Lambda stops at its own timeout has failed like any other; only a function that is still
+    /// running when API Gateway's patience ends makes a 503.
+    fn from(error: InvocationError) -> Self {
+        match error {
+            InvocationError::EventTooLarge(_) => Self::BodyTooLarge,
+            InvocationError::AnswerTooLarge(_)
+            | InvocationError::Failed(_)
+            | InvocationError::Stopped
+            | InvocationError::TimedOut(_)
+            | InvocationError::UnknownFunction(_) => Self::FunctionError,
+        }
+    }
+}
+
+/// What API Gateway's quota for headers counts: the request line and the values.
+fn request_line_and_header_bytes(parts: &Parts) -> usize {
+    let request_line = format!("{} {} {:?}", parts.method, parts.uri, parts.version);
+    request_line.len() + parts.headers.values().map(HeaderValue::len).sum::<usize>()
+}
+
+/// Reads a body of at most `limit` bytes. A larger one is read to its end too, for a client that is still sending
+/// would not see the answer.
+async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
+    let mut collected = BytesMut::new();
+    let mut is_too_large = false;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Refusal::BrokenBody)?;
+        let Some(data) = frame.data_ref() else { continue };
+        is_too_large |= collected.len() + data.len() > limit;
+        if !is_too_large {
+            collected.extend_from_slice(data);
+        }
+    }
+    if is_too_large { Err(Refusal::BodyTooLarge) } else { Ok(collected.freeze()) }
+}
+
+/// As API Gateway makes them: 11 random bytes in Base64.
+fn request_id() -> String {
+    BASE64_STANDARD.encode(rand::random::<[u8; 11]>())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! Reads `template.yaml`: which functions, routes, tables, secrets and permissions there are.
+//!
+//! The local cloud must not be more lenient than AWS, so it refuses a template that says something it does not
+//! understand instead of running without it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+mod document;
+mod error;
+mod function;
+mod intrinsics;
+mod parameters;
+mod resource;
+mod statements;
+mod table;
+
+use self::document::below;
+pub use self::error::TemplateError;
+use self::intrinsics::Intrinsics;
+use self::resource::{Resource, ResourceType, object, read_properties, refuse_other_keys};
+use crate::arn::secret_arn;
+use crate::policy::Policy;
+use crate::route::Route;
+
+/// The template of this repository.
+pub const TEMPLATE: &str = include_str!("../../../template.yaml");
+
+/// What a template says, with its parameters filled in.
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// The parameters and their values.
+    pub parameters: BTreeMap<String, String>,
+    /// The Lambda functions.
+    pub functions: Vec<Function>,
+    /// The DynamoDB tables.
+    pub tables: Vec<Table>,
+    /// The Secrets Manager secrets.
+    pub secrets: Vec<Secret>,
+}
+
+/// A Lambda function.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// Its key under `Resources`.
+    pub logical_id: String,
+    /// The name of its binary, by which the rest of the local cloud knows it.
+    pub name: String,
+    /// Its environment variables.
+    pub variables: BTreeMap<String, String>,
+    /// How long it may take to answer an event.
+    pub timeout: Duration,
+    /// How much memory it has, in MB.
+    pub memory_mb: u32,
+    /// Its routes of the HTTP API.
+    pub routes: Vec<Route>,
+    /// What it may do.
+    pub policy: Policy,
+}
+
+/// A DynamoDB table.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Its name, which in the local cloud is its logical id.
+    pub name: String,
+    /// Its HASH key.
+    pub partition_key: KeyAttribute,
+    /// Its RANGE key.
+    pub sort_key: Option<KeyAttribute>,
+    /// The attribute that says when an item expires.
+    pub time_to_live: Option<String>,
+}
+
+/// An attribute of a table's primary key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyAttribute {
+    /// Its name.
+    pub name: String,
+    /// `S`, `N` or `B`.
+    pub attribute_type: String,
+}
+
+/// A secret of Secrets Manager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secret {
+    /// Its key under `Resources`.
+    pub logical_id: String,
+    /// What functions know it by.
+    pub arn: String,
+}
+
+impl Template {
+    /// Reads a template. `parameters` override the defaults of its parameters.
+    ///
+    /// # Errors
+    /// [`TemplateError`] names the first thing that is wrong or not understood.
+    pub fn parse(text: &str, parameters: &[(String, String)]) -> Result<Self, TemplateError> {
+        let document = document::parse(text)?;
+        let sections = object(&document, "")?;
+        let understood =
+            ["AWSTemplateFormatVersion", "Transform", "Description", "Parameters", "Globals", "Resources", "Outputs"];
+        refuse_other_keys(sections, &understood, "")?;
+        let empty = Map::new();
+        let section = |name: &str| match sections.get(name) {
+            Some(section) => object(section, name),
+            None => Ok(&empty),
+        };
+        let parameters = parameters::parameter_values(section("Parameters")?, parameters)?;
+        let resources: Vec<Resource<'_>> = section("Resources")?
+            .iter()
+            .map(|(logical_id, resource)| Resource::new(logical_id, resource))
+            .collect::<Result<_, _>>()?;
+        let types = resources.iter().map(|resource| (resource.logical_id.to_owned(), resource.resource_type)).collect();
+        let intrinsics = Intrinsics::new(&parameters, &types);
+        let globals = section("Globals")?;
+        refuse_other_keys(globals, &["Function"], "Globals")?;
+        let global_function_properties = globals.get("Function").unwrap_or(&Value::Null);
+        let global_function_properties = intrinsics.resolve(global_function_properties, "Globals.Function")?;
+
+        let mut template = Self { parameters, functions: vec![], tables: vec![], secrets: vec![] };
+        let http_apis: Vec<&str> = resources
+            .iter()
+            .filter(|resource| resource.resource_type == ResourceType::HttpApi)
+            .map(|resource| resource.logical_id)
+            .collect();
+        for resource in &resources {
+            let properties = || intrinsics.resolve(resource.properties, &resource.location());
+            match resource.resource_type {
+                ResourceType::Function => {
+                    let properties = properties()?;
+                    let function = function::function(resource, &global_function_properties, properties, &http_apis)?;
+                    template.functions.push(function);
+                }
+                ResourceType::HttpApi => check_http_api(properties()?, &resource.location())?,
+                ResourceType::Table => template.tables.push(table::table(resource, properties()?)?),
+                ResourceType::Secret => template.secrets.push(secret(resource, properties()?)?),
+                ResourceType::WithoutLocalEffect => {}
+            }
+        }
+        template.refuse_ambiguities()?;
+        Ok(template)
+    }
+
+    /// The table of this name.
+    pub fn table(&self, name: &str) -> Option<&Table> {
+        self.tables.iter().find(|table| table.name == name)
+    }
+
+    fn refuse_ambiguities(&self) -> Result<(), TemplateError> {
+        for (index, function) in self.functions.iter().enumerate() {
+            let location = || below("Resources", &function.logical_id);
+            let earlier = &self.functions[..index];
+            if earlier.iter().any(|earlier| earlier.name == function.name) {
+                return Err(TemplateError::new(
+                    location(),
+                    format!("the binary {} has a function already", function.name),
+                ));
+            }
+            for (index, route) in function.routes.iter().enumerate() {
+                let earlier_routes =
+                    earlier.iter().flat_map(|earlier| &earlier.routes).chain(&function.routes[..index]);
+                if let Some(taken) = earlier_routes.into_iter().find(|earlier| earlier.is_same_as(route)) {
+                    let problem = format!("{} takes the same requests as {}", route.key(), taken.key());
+                    return Err(TemplateError::new(location(), problem));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_http_api(properties: Value, location: &str) -> Result<(), TemplateError> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "PascalCase", deny_unknown_fields)]
+    struct Properties {
+        stage_name: String,
+    }
+
+    // Logs and throttles: the local cloud has its own log and no crowds.
+    let without_effect = ["AccessLogSettings", "DefaultRouteSettings", "Description", "RouteSettings", "Tags"];
+    let properties: Properties = read_properties(properties, &without_effect, location)?;
+    if properties.stage_name != "$default" {
+        return Err(TemplateError::new(below(location, "StageName"), "only the stage $default is understood"));
+    }
+    Ok(())
+}
+
+fn secret(resource: &Resource<'_>, properties: Value) -> Result<Secret, TemplateError> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Properties {}
+
+    read_properties::<Properties>(properties, &["Description", "KmsKeyId", "Name", "Tags"], &resource.location())?;
+    Ok(Secret { logical_id: resource.logical_id.to_owned(), arn: secret_arn(resource.logical_id) })
+}
+
+#[cfg(test)]
+mod tests;
