@@ -1,4 +1,8 @@
 //! End-to-end tests: one test binary, one module per feature.
 
+mod budgets;
 mod documents;
+mod faults;
+mod permissions;
 mod registration;
+mod scenarios;

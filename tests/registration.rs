@@ -21,7 +21,7 @@ async fn a_user_registers_and_gets_the_credential_asked_for() {
     let credential = ClientCredential::verify_chain(&response.client_credential.0, &intermediate, cloud.now()).unwrap();
     assert_eq!(credential.payload(), &alice.requested);
 
-    let keys: Vec<_> = cloud.state().await.iter().map(|item| key_of(item)).collect();
+    let keys: Vec<_> = cloud.state().await.iter().map(key_of).collect();
     let client = &alice.client_id.uuid;
     let expected = [
         "CREDENTIALS / CREDENTIALS".to_owned(),

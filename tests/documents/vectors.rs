@@ -53,7 +53,7 @@ fn structure<P: SignedPayload>(signed: &Verified<P>, key: &SigningKey<P::Signer>
         "signer_private_key": secret_hex(key),
         "signer_public_key": hex(key.verifying_key().as_bytes()),
         "payload": hex(signed.payload().tls_serialize_detached().unwrap()),
-        "signed": hex(&signed.to_bytes()),
+        "signed": hex(signed.to_bytes()),
         "fingerprint": hex(signed.fingerprint().as_bytes()),
     })
 }

@@ -288,7 +288,8 @@ async fn a_connection_package_with_the_key_of_another_is_a_duplicate() {
 
 #[tokio::test]
 async fn a_connection_package_that_is_not_the_clients_own_and_valid_is_refused() {
-    let changes: [(&str, fn(&Applicant, &ConnectionPackage) -> Bytes); 7] = [
+    type Spoil = fn(&Applicant, &ConnectionPackage) -> Bytes;
+    let spoiled: [(&str, Spoil); 7] = [
         ("truncated", |_, package| Bytes(package.to_bytes().0[..90].to_vec())),
         ("altered", |_, package| {
             let mut bytes = package.to_bytes();
@@ -318,10 +319,10 @@ async fn a_connection_package_that_is_not_the_clients_own_and_valid_is_refused()
             Verified::sign(payload, &alice.client_key).to_bytes()
         }),
     ];
-    for (what, change) in changes {
+    for (what, spoil) in spoiled {
         let problem = Begun::new().await.problem_with_completion(|begun| {
             let package = begun.alice.connection_package(&begun.cloud);
-            begun.completion.connection_packages.push(change(&begun.alice, &package));
+            begun.completion.connection_packages.push(spoil(&begun.alice, &package));
         });
         assert_eq!(problem.await, ProblemType::ConnectionPackageInvalid, "{what}");
     }

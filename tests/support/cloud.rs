@@ -14,8 +14,9 @@ use vestibule_protocol::endpoint::{Description, Endpoint, GetCredentials, GetCre
 use vestibule_protocol::keys::{KeyPurpose, SigningKey};
 use vestibule_protocol::name::Domain;
 use vestibule_protocol::problem::ProblemType;
+use vestibule_protocol::randomness::Randomness;
 use vestibule_protocol::request_signature::{self, CoveredRequest, SignatureFields};
-use vestibule_protocol::time::Timestamp;
+use vestibule_protocol::time::{DAY, Timestamp};
 
 /// A local cloud in memory with a clock that stands still. Two of them have the same keys, so that what is stored in one
 /// can be compared with what is stored in the other.
@@ -34,13 +35,20 @@ impl TestCloud {
     /// Starts one that differs from the usual.
     pub async fn start_with(change: impl FnOnce(LocalCloudBuilder) -> LocalCloudBuilder) -> Self {
         let builder = LocalCloud::builder()
-            .clock(Clock::manual(Timestamp::now()))
+            .clock(Self::common_clock())
+            .randomness(Randomness::seeded(1))
             .parameter("RegistrationsPerSourceAndHour", "1000000")
             .provision(
                 |operator| async move { vestibule_local::provision(&operator, &mut StdRng::seed_from_u64(0)).await },
             );
         let cloud = change(builder).start().await.expect("the local cloud starts");
         Self { cloud, http: http_client() }
+    }
+
+    /// A clock that shows the same time in every cloud of this process: 12:00 UTC of today. Signatures and lifetimes are
+    /// judged by it, so what is stored does not depend on when a cloud was started.
+    pub fn common_clock() -> Clock {
+        Clock::manual(Timestamp::now().start_of_day().saturating_add(DAY / 2))
     }
 
     /// The time that the functions see.

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use rand::rngs::OsRng;
 use vestibule_backend::authentication_service::sealed_registration::SealedRegistration;
 use vestibule_backend::authentication_service::user_records::{UserRecords, user_name_taken};
 use vestibule_backend::rate_limit::{Limit, RateLimiter};
@@ -16,12 +15,14 @@ use vestibule_protocol::endpoint::{InitiateRegistration, InitiateRegistrationReq
 use vestibule_protocol::name::Domain;
 use vestibule_protocol::opaque::CredentialIdentifier;
 use vestibule_protocol::problem::{Problem, ProblemType};
+use vestibule_protocol::randomness::Randomness;
 use vestibule_protocol::signed::SignedError;
 
 /// The function.
 pub struct AsInitiateRegistration {
     domain: Domain,
     clock: Clock,
+    randomness: Randomness,
     users: UserRecords,
     signing: Secret<AsSigningDocument>,
     opaque: Secret<OpaqueDocument>,
@@ -37,6 +38,7 @@ impl HttpFunction for AsInitiateRegistration {
         Ok(Self {
             domain: environment.domain()?,
             clock: environment.clock().clone(),
+            randomness: environment.randomness().clone(),
             users: UserRecords::new(environment)?,
             signing: Secret::read(environment, "AS_SIGNING_SECRET").await?,
             opaque: Secret::read(environment, "OPAQUE_SECRET").await?,
@@ -55,6 +57,7 @@ impl HttpFunction for AsInitiateRegistration {
         request: EndpointRequest<InitiateRegistration>,
     ) -> Result<InitiateRegistrationResponse, Problem> {
         let now = self.clock.now();
+        let rng = &mut self.randomness.clone();
         let InitiateRegistrationRequest { user_name, client_credential_csr, opaque_registration_request } =
             &request.body;
         if *user_name.domain() != self.domain {
@@ -75,7 +78,7 @@ impl HttpFunction for AsInitiateRegistration {
 
         // A fresh identifier each time: were it derived from the name, this would be an oracle with which to prepare a
         // dictionary for a name.
-        let credential_identifier = CredentialIdentifier::generate(&mut OsRng);
+        let credential_identifier = CredentialIdentifier::generate(rng);
         let opaque_registration_response = self
             .opaque
             .current()
@@ -96,7 +99,7 @@ impl HttpFunction for AsInitiateRegistration {
         Ok(InitiateRegistrationResponse {
             provisional_credential: provisional_credential.to_bytes(),
             opaque_registration_response,
-            sealed_registration: sealing.sealing_keys.seal(&registration, &mut OsRng),
+            sealed_registration: sealing.sealing_keys.seal(&registration, rng),
         })
     }
 }

@@ -15,6 +15,7 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 
 use vestibule_protocol::name::{Domain, NameError};
+use vestibule_protocol::randomness::Randomness;
 
 use crate::Clock;
 
@@ -49,6 +50,7 @@ pub struct Environment {
     variables: Arc<BTreeMap<String, String>>,
     sdk_config: SdkConfig,
     clock: Clock,
+    randomness: Randomness,
 }
 
 impl Environment {
@@ -67,7 +69,12 @@ impl Environment {
             .operation_timeout(Duration::from_secs(6))
             .build();
         let sdk_config = sdk_config.into_builder().retry_config(retries).timeout_config(timeouts).build();
-        Self { variables: Arc::new(variables), sdk_config, clock }
+        Self { variables: Arc::new(variables), sdk_config, clock, randomness: Randomness::system() }
+    }
+
+    /// The same environment with other randomness than the system's.
+    pub fn with_randomness(self, randomness: Randomness) -> Self {
+        Self { randomness, ..self }
     }
 
     /// The environment of a Lambda process. Lambda hands region and credentials over as variables and replaces the
@@ -101,6 +108,11 @@ impl Environment {
     /// The clock.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// The source of random bytes.
+    pub fn randomness(&self) -> &Randomness {
+        &self.randomness
     }
 
     /// The value of an environment variable.

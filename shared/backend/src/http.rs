@@ -149,14 +149,17 @@ fn decode_body<E: Endpoint>(raw: &RawRequest) -> Result<E::Request, Problem> {
         let detail = format!("the body may have {max_length} bytes and has {}", raw.body.len());
         return Err(Problem::new(ProblemType::BodyTooLarge, detail));
     }
-    serde_json::from_slice(&raw.body).map_err(json_problem)
+    serde_json::from_slice(&raw.body).map_err(|error| json_problem(&raw.body, error))
 }
 
 /// The problem that answers a body which does not decode. serde_json's messages name fields and positions; of the
 /// values themselves they repeat at most what is short and of the wrong type.
-fn json_problem(error: serde_json::Error) -> Problem {
+fn json_problem(body: &[u8], error: serde_json::Error) -> Problem {
     let detail = error.to_string();
-    let problem_type = if !error.is_data() {
+    // The first wrong field may come before the first wrong character.
+    let text = std::str::from_utf8(body);
+    let is_json = text.is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
+    let problem_type = if !is_json {
         ProblemType::MalformedJson
     } else if detail.starts_with(NOT_BASE64URL) {
         ProblemType::MalformedBase64

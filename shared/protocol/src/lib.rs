@@ -16,6 +16,7 @@ pub mod opaque;
 pub mod openapi;
 pub mod problem;
 pub mod queue;
+pub mod randomness;
 pub mod request_signature;
 pub mod signed;
 pub mod time;

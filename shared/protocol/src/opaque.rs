@@ -20,6 +20,13 @@ use crate::name::UserName;
 /// Length of a [`CredentialIdentifier`] in bytes.
 pub const CREDENTIAL_IDENTIFIER_LENGTH: usize = 32;
 
+/// Length of a `RegistrationRequest` in bytes.
+pub const REGISTRATION_REQUEST_LENGTH: usize = 32;
+/// Length of a `RegistrationResponse` in bytes.
+pub const REGISTRATION_RESPONSE_LENGTH: usize = 64;
+/// Length of a `RegistrationRecord` in bytes.
+pub const REGISTRATION_RECORD_LENGTH: usize = 192;
+
 /// Memory of the client's Argon2id, in KiB.
 const ARGON2_MEMORY: u32 = 19 * 1024;
 /// Passes of the client's Argon2id.
@@ -34,6 +41,11 @@ impl CipherSuite for Suite {
     type OprfCs = Ristretto255;
     type KeyExchange = TripleDh<Ristretto255, sha2::Sha512>;
     type Ksf = Argon2<'static>;
+}
+
+/// The library takes what it needs from the front of a message and ignores the rest; a message has one length.
+fn check_length(message: &[u8], length: usize) -> Result<(), OpaqueError> {
+    if message.len() == length { Ok(()) } else { Err(OpaqueError::MalformedMessage) }
 }
 
 /// Why a step of OPAQUE failed.
@@ -99,6 +111,7 @@ impl ClientRegistration {
         user_name: &UserName,
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<Bytes, OpaqueError> {
+        check_length(response, REGISTRATION_RESPONSE_LENGTH)?;
         let response = RegistrationResponse::deserialize(response).map_err(|_| OpaqueError::MalformedMessage)?;
         let domain = user_name.domain().to_string();
         let identifiers = Identifiers { client: Some(user_name.as_str().as_bytes()), server: Some(domain.as_bytes()) };
@@ -150,6 +163,7 @@ impl ServerSetup {
         request: &[u8],
         credential_identifier: &CredentialIdentifier,
     ) -> Result<Bytes, OpaqueError> {
+        check_length(request, REGISTRATION_REQUEST_LENGTH)?;
         let request = RegistrationRequest::deserialize(request).map_err(|_| OpaqueError::MalformedMessage)?;
         let start = ServerRegistration::<Suite>::start(&self.0, request, &credential_identifier.0)
             .map_err(|_| OpaqueError::MalformedMessage)?;
@@ -184,6 +198,7 @@ impl RegistrationRecord {
     /// # Errors
     /// [`OpaqueError::MalformedMessage`].
     pub fn from_upload(bytes: &[u8]) -> Result<Self, OpaqueError> {
+        check_length(bytes, REGISTRATION_RECORD_LENGTH)?;
         RegistrationUpload::<Suite>::deserialize(bytes).map_err(|_| OpaqueError::MalformedMessage)?;
         Ok(Self(bytes.to_vec()))
     }
@@ -224,6 +239,25 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_a_message_makes_it_malformed() {
+        let rng = &mut StdRng::seed_from_u64(4);
+        let setup = ServerSetup::generate(rng);
+        let identifier = CredentialIdentifier::generate(rng);
+        let longer = |message: &Bytes| [message.0.as_slice(), &[0]].concat();
+        let start = |rng: &mut StdRng| ClientRegistration::start(Password::new("correct horse".into()), rng);
+
+        let (registration, request) = start(rng);
+        assert!(setup.respond_to_registration(&longer(&request), &identifier).is_err());
+        let response = setup.respond_to_registration(&request.0, &identifier).unwrap();
+        let upload = registration.finish(&response.0, &alice(), rng).unwrap();
+        assert!(RegistrationRecord::from_upload(&upload.0).is_ok());
+        assert!(RegistrationRecord::from_upload(&longer(&upload)).is_err());
+        assert!(RegistrationRecord::from_upload(&upload.0[1..]).is_err());
+        let (registration, _) = start(rng);
+        assert!(registration.finish(&longer(&response), &alice(), rng).is_err());
+    }
+
+    #[test]
     fn another_credential_identifier_gives_another_oprf_key() {
         let rng = &mut StdRng::seed_from_u64(2);
         let setup = ServerSetup::generate(rng);
@@ -245,6 +279,5 @@ mod tests {
         reflected.0[..32].copy_from_slice(&request.0);
         assert_eq!(registration.finish(&reflected.0, &alice(), rng), Err(OpaqueError::Reflected));
         assert!(RegistrationRecord::from_upload(&[0; 192]).is_err());
-        assert!(RegistrationRecord::from_upload(&[7; 191]).is_err());
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 
 use vestibule_backend::Clock;
+use vestibule_protocol::randomness::Randomness;
 
 use crate::functions::{FUNCTIONS, FunctionEntry};
 use crate::limits::Limits;
@@ -24,6 +25,7 @@ pub(super) struct Settings {
     pub(super) dynamodb_endpoint: Option<String>,
     pub(super) port: u16,
     pub(super) clock: Clock,
+    pub(super) randomness: Randomness,
     pub(super) template: String,
     pub(super) parameters: Vec<(String, String)>,
     pub(super) functions: Vec<FunctionEntry>,
@@ -42,6 +44,7 @@ impl Default for LocalCloudBuilder {
             dynamodb_endpoint: None,
             port: 0,
             clock: Clock::system(),
+            randomness: Randomness::system(),
             template: TEMPLATE.to_owned(),
             parameters: Vec::new(),
             functions: FUNCTIONS.to_vec(),
@@ -81,6 +84,12 @@ impl LocalCloudBuilder {
     /// The clock that the functions read.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.settings.clock = clock;
+        self
+    }
+
+    /// Where the functions get their random bytes.
+    pub fn randomness(mut self, randomness: Randomness) -> Self {
+        self.settings.randomness = randomness;
         self
     }
 

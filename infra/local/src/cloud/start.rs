@@ -147,7 +147,8 @@ impl Settings {
         lifeline: &Lifeline,
     ) -> Result<Lambda, LocalCloudError> {
         let sdk_config = services.sdk_config_of_function(&function.name, function.policy.clone());
-        let environment = Environment::new(self.variables(function), sdk_config, self.clock.clone());
+        let environment = Environment::new(self.variables(function), sdk_config, self.clock.clone())
+            .with_randomness(self.randomness.clone());
         let failed = |source| LocalCloudError::Start { function: function.name.clone(), source };
         Ok(Lambda {
             name: function.name.clone(),

@@ -1,0 +1,37 @@
+//! How many DynamoDB calls a request makes.
+
+use vestibule_local::Service;
+use vestibule_tests::TestCloud;
+
+use crate::scenarios::SCENARIOS;
+
+#[tokio::test]
+async fn no_endpoint_makes_more_dynamodb_calls_than_its_budget() {
+    let mut table = String::from("DynamoDB calls per request\n");
+    let mut over_budget = Vec::new();
+    for scenario in SCENARIOS {
+        let cloud = TestCloud::start().await;
+        let prepared = (scenario.prepare)(&cloud).await;
+        cloud.cloud.forget_calls();
+        let answer = cloud.send(&(prepared.call)(&cloud)).await;
+        assert!(answer.status < 300, "{}", answer.text());
+        let calls = cloud.cloud.calls();
+        let (buckets, calls): (Vec<_>, Vec<_>) = calls
+            .iter()
+            .filter(|call| call.service == Service::DynamoDb)
+            .partition(|call| call.iam_requests[0].leading_keys.iter().any(|key| key.starts_with("BUCKET#")));
+        let operations: Vec<_> = calls.iter().map(|call| call.operation.as_str()).collect();
+        table.push_str(&format!(
+            "{:<28} {} of {} {operations:?}, {} for the rate limit\n",
+            scenario.function,
+            calls.len(),
+            scenario.budget,
+            buckets.len()
+        ));
+        if calls.len() > scenario.budget || buckets.len() != usize::from(scenario.is_rate_limited) {
+            over_budget.push(scenario.function);
+        }
+    }
+    eprintln!("{table}");
+    assert!(over_budget.is_empty(), "over budget: {over_budget:?}\n{table}");
+}

@@ -1,0 +1,95 @@
+//! Every DynamoDB call of every endpoint fails in turn, in every way, and the client tries again: what is left at the end
+//! is what is left without the fault.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+use vestibule_local::{Fault, Service};
+use vestibule_tests::TestCloud;
+
+use crate::scenarios::{Prepared, SCENARIOS, Scenario};
+
+const FAULTS: [Fault; 4] = [Fault::BeforeEffect, Fault::AfterEffect, Fault::Throttled, Fault::TransactionConflict];
+
+/// How long a fault lasts.
+#[derive(Clone, Copy, Debug)]
+enum Duration {
+    /// One attempt: the SDK's own retry may get through.
+    OneAttempt,
+    /// All attempts of the call, so that the function gives up and the client has to try again.
+    EveryAttempt,
+}
+
+/// What is there when all is done.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    answer: Value,
+    state: Vec<Value>,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_fails_the_retry_ends_as_if_nothing_had() {
+    for scenario in SCENARIOS {
+        let (expected, operations) = undisturbed(scenario).await;
+        assert!(!operations.is_empty(), "{} calls DynamoDB", scenario.function);
+        for (position, operation) in operations.iter().enumerate() {
+            for fault in FAULTS {
+                for duration in [Duration::OneAttempt, Duration::EveryAttempt] {
+                    let outcome = disturbed(scenario, position, fault, duration).await;
+                    let function = scenario.function;
+                    assert_eq!(
+                        outcome, expected,
+                        "{function}: {fault:?} for {duration:?} at call {position}, {operation}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Runs a scenario without a fault. Also tells which DynamoDB operations it makes.
+async fn undisturbed(scenario: &Scenario) -> (Outcome, Vec<String>) {
+    let cloud = TestCloud::start().await;
+    let prepared = (scenario.prepare)(&cloud).await;
+    cloud.cloud.forget_calls();
+    let answer = cloud.send(&(prepared.call)(&cloud)).await;
+    assert!(answer.status < 300, "{}: {}", scenario.function, answer.text());
+    let calls = cloud.cloud.calls();
+    let operations =
+        calls.into_iter().filter(|call| call.service == Service::DynamoDb).map(|call| call.operation).collect();
+    (outcome(&cloud, &prepared, &answer).await, operations)
+}
+
+/// Runs a scenario in which the DynamoDB call at `position` fails, then has the client try again.
+async fn disturbed(scenario: &Scenario, position: usize, fault: Fault, duration: Duration) -> Outcome {
+    let cloud = TestCloud::start().await;
+    let prepared = (scenario.prepare)(&cloud).await;
+    let function = scenario.function;
+    let seen = Arc::new(AtomicUsize::new(0));
+    cloud.cloud.inject(move |call| {
+        if call.function != function || call.service != Service::DynamoDb {
+            return None;
+        }
+        let number = seen.fetch_add(1, Ordering::SeqCst);
+        let is_hit = match duration {
+            Duration::OneAttempt => number == position,
+            Duration::EveryAttempt => number >= position,
+        };
+        is_hit.then_some(fault)
+    });
+    let first = cloud.send(&(prepared.call)(&cloud)).await;
+    cloud.cloud.clear_faults();
+    if first.status < 300 {
+        return outcome(&cloud, &prepared, &first).await;
+    }
+    assert_eq!(first.status, 503, "a fault that passes is said to pass: {}", first.text());
+    first.problem();
+    let again = cloud.send(&(prepared.call)(&cloud)).await;
+    assert!(again.status < 300, "{function}: {}", again.text());
+    outcome(&cloud, &prepared, &again).await
+}
+
+async fn outcome(cloud: &TestCloud, prepared: &Prepared, answer: &vestibule_tests::Answer) -> Outcome {
+    Outcome { answer: (prepared.stable)(answer), state: cloud.state().await }
+}
