@@ -337,3 +337,19 @@ async fn a_cloud_can_use_the_dynamodb_behind_an_endpoint() {
     let next = puppet_cloud().dynamodb_endpoint(&endpoint).start().await.unwrap();
     assert_eq!(next.items("People").await.unwrap(), [json!({"pk": {"S": "USER#alice"}, "sk": {"S": "-"}})]);
 }
+
+/// The SDK keeps one quota of retries for all clients of a region in a process, unless it is told otherwise.
+#[tokio::test]
+async fn a_function_that_has_used_up_its_retries_leaves_those_of_others_alone() {
+    let (broken, other) = (Arc::new(cloud().await), cloud().await);
+    inject(&broken, Fault::BeforeEffect, u64::MAX);
+    let mut puts = tokio::task::JoinSet::new();
+    for _ in 0..80 {
+        let broken = Arc::clone(&broken);
+        puts.spawn(async move { act(&broken, "put", "USER#alice").await });
+    }
+    puts.join_all().await;
+    assert!(broken.calls().len() < 80 * 3, "the quota of the broken cloud is used up");
+    inject(&other, Fault::BeforeEffect, 1);
+    assert_eq!(act(&other, "put", "USER#alice").await, "done");
+}
