@@ -30,3 +30,30 @@ const fn entry<F: HttpFunction>() -> FunctionEntry {
         start: |environment| Box::pin(event_handler::<F>(environment)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use vestibule_protocol::endpoint::ENDPOINTS;
+
+    use super::*;
+    use crate::template::{TEMPLATE, Template};
+
+    #[test]
+    fn every_function_of_the_template_has_code() {
+        let template = Template::parse(TEMPLATE, &[]).unwrap();
+        let named: BTreeSet<&str> = template.functions.iter().map(|function| function.name.as_str()).collect();
+        assert_eq!(FUNCTIONS.iter().map(|function| function.name).collect::<BTreeSet<_>>(), named);
+    }
+
+    #[test]
+    fn every_endpoint_is_the_route_of_its_function() {
+        let template = Template::parse(TEMPLATE, &[]).unwrap();
+        for endpoint in ENDPOINTS {
+            let function = template.functions.iter().find(|function| function.name == endpoint.function).unwrap();
+            let keys: Vec<String> = function.routes.iter().map(|route| route.key()).collect();
+            assert_eq!(keys, [format!("{} {}", endpoint.method.as_str(), endpoint.path)], "{}", endpoint.function);
+        }
+    }
+}

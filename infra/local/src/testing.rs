@@ -2,13 +2,21 @@
 
 use std::sync::Arc;
 
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use vestibule_backend::{Environment, StartError};
+use tokio::net::{TcpListener, TcpStream};
+use vestibule_backend::{Environment, EventHandler, StartError};
 
+use crate::aws::dynamodb;
 use crate::{FunctionEntry, LocalCloud, LocalCloudBuilder, Starting};
 
 pub(crate) const PUPPET_TEMPLATE: &str = r#"
@@ -74,58 +82,92 @@ pub(crate) async fn post(cloud: &LocalCloud, path: &str, body: &Value) -> String
     http(cloud, &format!("POST {path} HTTP/1.1\r\n{headers}\r\nconnection: close\r\n\r\n{body}")).await
 }
 
+/// The URL of a DynamoDB that is not part of any cloud, for as long as the test runs.
+pub(crate) async fn dynamodb_endpoint() -> String {
+    let database = dynoxide::Database::memory().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let database = database.clone();
+            let service = service_fn(move |request: http::Request<Incoming>| {
+                let database = database.clone();
+                async move {
+                    let (parts, body) = request.into_parts();
+                    let operation = parts.headers["x-amz-target"].to_str().unwrap().split_once('.').unwrap().1;
+                    let body = serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap();
+                    let answer = dynamodb::answer(database, operation.to_owned(), body).await;
+                    let response = http::Response::builder().status(answer.status);
+                    response.body(Full::new(Bytes::from(answer.body)))
+                }
+            });
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    url
+}
+
 fn start_puppet(environment: Environment) -> Starting {
     Box::pin(async move {
         environment.variable("GREETING")?;
-        let environment = Arc::new(environment);
-        let handler = move |event: Value| -> std::pin::Pin<Box<dyn Future<Output = _> + Send>> {
-            let environment = Arc::clone(&environment);
-            Box::pin(async move { act(&environment, event).await })
-        };
-        Ok::<vestibule_backend::EventHandler, StartError>(Arc::new(handler))
+        // One client for all events, as in every function.
+        let puppet = Arc::new(Puppet { people: environment.dynamodb(), environment });
+        let handler: EventHandler = Arc::new(move |event| {
+            let puppet = Arc::clone(&puppet);
+            Box::pin(async move { puppet.act(event).await })
+        });
+        Ok(handler)
     })
 }
 
-async fn act(environment: &Environment, event: Value) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
-    let command = match event["body"].as_str() {
-        Some(body) => serde_json::from_str(body)?,
-        None => event.clone(),
-    };
-    let people = environment.dynamodb();
-    let pk = command["pk"].as_str().unwrap_or_default();
-    let outcome = match command["act"].as_str().unwrap_or_default() {
-        "echo" => return Ok(json!({"statusCode": 200, "body": event.to_string()})),
-        "greet" => environment.variable("GREETING")?.to_owned(),
-        "tell time" => environment.clock().now().seconds().to_string(),
-        "get" => {
-            let get = people.get_item().table_name("People").key("pk", text(pk)).key("sk", text("-")).send().await;
-            get.map(|got| if got.item.is_some() { "found" } else { "nothing" }.to_owned()).unwrap_or_else(error_code)
-        }
-        "put" => {
-            outcome(people.put_item().table_name("People").item("pk", text(pk)).item("sk", text("-")).send().await)
-        }
-        "put twice" => {
-            let items = ["1", "2"].map(|sk| {
-                let put = Put::builder().table_name("People").item("pk", text(pk)).item("sk", text(sk)).build();
-                put.map(|put| TransactWriteItem::builder().put(put).build())
-            });
-            let items = items.into_iter().collect::<Result<_, _>>()?;
-            outcome(people.transact_write_items().set_transact_items(Some(items)).send().await)
-        }
-        "delete" => {
-            outcome(people.delete_item().table_name("People").key("pk", text(pk)).key("sk", text("-")).send().await)
-        }
-        "read key" => read_secret(environment, "KEY").await?,
-        "read hidden" => read_secret(environment, "HIDDEN").await?,
-        "fail" => return Err("the puppet was told to fail".into()),
-        "panic" => panic!("the puppet was told to panic"),
-        "hang" => std::future::pending().await,
-        "challenge" => return Ok(json!({"statusCode": 401, "headers": {"www-authenticate": "PrivateToken"}})),
-        "answer nonsense" => return Ok(json!({"statusCode": "nonsense"})),
-        "answer at length" => "x".repeat(2_000),
-        unknown => return Err(format!("unknown act {unknown}").into()),
-    };
-    Ok(json!({"statusCode": 200, "body": outcome}))
+struct Puppet {
+    environment: Environment,
+    people: Client,
+}
+
+impl Puppet {
+    async fn act(&self, event: Value) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+        let command = match event["body"].as_str() {
+            Some(body) => serde_json::from_str(body)?,
+            None => event.clone(),
+        };
+        let Self { environment, people } = self;
+        let pk = command["pk"].as_str().unwrap_or_default();
+        let outcome = match command["act"].as_str().unwrap_or_default() {
+            "echo" => return Ok(json!({"statusCode": 200, "body": event.to_string()})),
+            "greet" => environment.variable("GREETING")?.to_owned(),
+            "tell time" => environment.clock().now().seconds().to_string(),
+            "get" => {
+                let get = people.get_item().table_name("People").key("pk", text(pk)).key("sk", text("-")).send().await;
+                get.map(|got| if got.item.is_some() { "found" } else { "nothing" }.to_owned())
+                    .unwrap_or_else(error_code)
+            }
+            "put" => {
+                outcome(people.put_item().table_name("People").item("pk", text(pk)).item("sk", text("-")).send().await)
+            }
+            "put twice" => {
+                let items = ["1", "2"].map(|sk| {
+                    let put = Put::builder().table_name("People").item("pk", text(pk)).item("sk", text(sk)).build();
+                    put.map(|put| TransactWriteItem::builder().put(put).build())
+                });
+                let items = items.into_iter().collect::<Result<_, _>>()?;
+                outcome(people.transact_write_items().set_transact_items(Some(items)).send().await)
+            }
+            "delete" => {
+                outcome(people.delete_item().table_name("People").key("pk", text(pk)).key("sk", text("-")).send().await)
+            }
+            "read key" => read_secret(environment, "KEY").await?,
+            "read hidden" => read_secret(environment, "HIDDEN").await?,
+            "fail" => return Err("the puppet was told to fail".into()),
+            "panic" => panic!("the puppet was told to panic"),
+            "hang" => std::future::pending().await,
+            "challenge" => return Ok(json!({"statusCode": 401, "headers": {"www-authenticate": "PrivateToken"}})),
+            "answer nonsense" => return Ok(json!({"statusCode": "nonsense"})),
+            "answer at length" => "x".repeat(2_000),
+            unknown => return Err(format!("unknown act {unknown}").into()),
+        };
+        Ok(json!({"statusCode": 200, "body": outcome}))
+    }
 }
 
 async fn read_secret(environment: &Environment, variable: &str) -> Result<String, StartError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
@@ -49,6 +50,7 @@ pub enum StartError {
 pub struct Environment {
     variables: Arc<BTreeMap<String, String>>,
     sdk_config: SdkConfig,
+    retry_quota: RetryPartition,
     clock: Clock,
     randomness: Randomness,
 }
@@ -69,7 +71,11 @@ impl Environment {
             .operation_timeout(Duration::from_secs(6))
             .build();
         let sdk_config = sdk_config.into_builder().retry_config(retries).timeout_config(timeouts).build();
-        Self { variables: Arc::new(variables), sdk_config, clock, randomness: Randomness::system() }
+        // By default all clients of a process share one quota of retries. On Lambda a process is one function; where
+        // it is many, a failing one must not use up the retries of the others.
+        let retry_quota = RetryPartition::custom("environment").build();
+        let randomness = Randomness::system();
+        Self { variables: Arc::new(variables), sdk_config, retry_quota, clock, randomness }
     }
 
     /// The same environment with other randomness than the system's.
@@ -143,14 +149,15 @@ impl Environment {
     /// A DynamoDB client; `AWS_ENDPOINT_URL_DYNAMODB` is honoured as the SDKs define it.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         let mut config = aws_sdk_dynamodb::config::Builder::from(&self.sdk_config);
-        config.set_endpoint_url(self.endpoint_url("DYNAMODB"));
+        config.set_endpoint_url(self.endpoint_url("DYNAMODB")).set_retry_partition(Some(self.retry_quota.clone()));
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
     /// A Secrets Manager client; `AWS_ENDPOINT_URL_SECRETS_MANAGER` is honoured as the SDKs define it.
     pub fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
         let mut config = aws_sdk_secretsmanager::config::Builder::from(&self.sdk_config);
-        config.set_endpoint_url(self.endpoint_url("SECRETS_MANAGER"));
+        let endpoint_url = self.endpoint_url("SECRETS_MANAGER");
+        config.set_endpoint_url(endpoint_url).set_retry_partition(Some(self.retry_quota.clone()));
         aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
 

@@ -6,14 +6,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use rand::rngs::OsRng;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 use vestibule_local::{LocalCloud, LocalCloudError};
 
 /// Runs Vestibule's local cloud: every function, table and secret of template.yaml behind an HTTP API.
 ///
-/// The log goes to stderr and is filtered by VESTIBULE_LOG or RUST_LOG. If AWS_ENDPOINT_URL_DYNAMODB is set, the
-/// DynamoDB behind it is used instead of the embedded one.
+/// The log goes to stderr; VESTIBULE_LOG says from which level on (error, warn, info, debug, trace), by default info.
+/// If AWS_ENDPOINT_URL_DYNAMODB is set, the DynamoDB behind it is used instead of the embedded one.
 #[derive(Parser)]
 #[command(bin_name = "cargo dev --", version)]
 struct Arguments {
@@ -50,11 +50,10 @@ fn advice(error: &(dyn std::error::Error + 'static)) -> &'static str {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    // From here on a signal ends this orderly, even before it is ready.
-    let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    // A signal ends this orderly from the beginning, even before it is ready.
     tokio::select! {
         result = serve(arguments) => result,
-        () = either(interrupt, terminate) => Ok(()),
+        signal = end_of_process() => Ok(signal?),
     }
 }
 
@@ -75,18 +74,28 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     std::future::pending().await
 }
 
-async fn either(mut interrupt: Signal, mut terminate: Signal) {
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// Comes back when Ctrl-C is pressed or the process is told to end.
+async fn end_of_process() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            interrupt = tokio::signal::ctrl_c() => interrupt,
+            _ = terminate.recv() => Ok(()),
+        }
     }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
 }
 
+/// Our own events from the level that `VESTIBULE_LOG` names. Dependencies stay at warnings whatever it says, as in the
+/// functions: at lower levels some write requests and answers in full, and with them secrets.
 fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("VESTIBULE_LOG").or_else(|_| EnvFilter::try_from_default_env());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")))
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
+    let level = std::env::var("VESTIBULE_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
+    let ours = ["vestibule_backend", "vestibule_local"].map(|target| (target, level));
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let filter = Targets::new().with_default(LevelFilter::WARN).with_targets(ours);
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }

@@ -127,7 +127,7 @@ impl LocalCloudBuilder {
         self
     }
 
-    /// How many calls [`LocalCloud::calls`] remembers. A process that runs for days should remember none.
+    /// How many calls [`LocalCloud::calls`](crate::LocalCloud::calls) remembers. A process that runs for days should remember none.
     pub fn remembered_calls(mut self, number: usize) -> Self {
         self.settings.remembered_calls = number;
         self

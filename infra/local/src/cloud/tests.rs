@@ -6,7 +6,7 @@ use vestibule_protocol::time::Timestamp;
 
 use super::*;
 use crate::policy::IamRequest;
-use crate::testing::{PUPPET, PUPPET_TEMPLATE, command, post, puppet_cloud};
+use crate::testing::{PUPPET, PUPPET_TEMPLATE, command, dynamodb_endpoint, post, puppet_cloud};
 use crate::{FunctionEntry, Service};
 
 async fn cloud() -> LocalCloud {
@@ -234,6 +234,7 @@ async fn the_state_directory_is_found_again() {
     assert_eq!(provisioned.load(Ordering::Relaxed), 1);
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn what_is_on_disk_only_its_owner_can_read() {
     use std::os::unix::fs::PermissionsExt;
@@ -322,4 +323,33 @@ async fn a_function_that_does_not_start_is_named() {
 async fn an_unknown_function_cannot_be_invoked() {
     let error = cloud().await.invoke("marionette", json!({})).await.unwrap_err();
     assert_eq!(error, InvocationError::UnknownFunction("marionette".to_owned()));
+}
+
+#[tokio::test]
+async fn a_cloud_can_use_the_dynamodb_behind_an_endpoint() {
+    let endpoint = dynamodb_endpoint().await;
+    let cloud = puppet_cloud().dynamodb_endpoint(&endpoint).start().await.unwrap();
+    assert_eq!(act(&cloud, "put", "USER#alice").await, "done");
+    assert_eq!(act(&cloud, "delete", "USER#alice").await, "AccessDeniedException");
+    inject(&cloud, Fault::BeforeEffect, u64::MAX);
+    assert_eq!(act(&cloud, "put", "USER#bob").await, "InternalServerError");
+    drop(cloud);
+    let next = puppet_cloud().dynamodb_endpoint(&endpoint).start().await.unwrap();
+    assert_eq!(next.items("People").await.unwrap(), [json!({"pk": {"S": "USER#alice"}, "sk": {"S": "-"}})]);
+}
+
+/// The SDK keeps one quota of retries for all clients of a region in a process, unless it is told otherwise.
+#[tokio::test]
+async fn a_function_that_has_used_up_its_retries_leaves_those_of_others_alone() {
+    let (broken, other) = (Arc::new(cloud().await), cloud().await);
+    inject(&broken, Fault::BeforeEffect, u64::MAX);
+    let mut puts = tokio::task::JoinSet::new();
+    for _ in 0..80 {
+        let broken = Arc::clone(&broken);
+        puts.spawn(async move { act(&broken, "put", "USER#alice").await });
+    }
+    puts.join_all().await;
+    assert!(broken.calls().len() < 80 * 3, "the quota of the broken cloud is used up");
+    inject(&other, Fault::BeforeEffect, 1);
+    assert_eq!(act(&other, "put", "USER#alice").await, "done");
 }
