@@ -3,6 +3,7 @@
 
 mod api;
 mod fuse;
+mod home;
 mod randomness;
 mod server_url;
 mod text;
@@ -10,6 +11,7 @@ mod transport;
 
 pub use api::{Api, ApiError, Connection, RequestSigner, RetryPolicy, Waiting};
 pub use fuse::{Fuse, Stopped};
+pub use home::HomeError;
 pub use randomness::Randomness;
 pub use server_url::{ServerUrl, ServerUrlError};
 pub use transport::{HttpTransport, Request, Response, Sending, Transport, TransportError};
