@@ -13,6 +13,7 @@ use vestibule_protocol::request_signature::{CoveredRequest, Service, sign};
 use crate::fuse::Fuse;
 use crate::randomness::Randomness;
 use crate::server_url::ServerUrl;
+use crate::text::one_line;
 use crate::transport::{Request, Response, Transport};
 
 mod error;
@@ -148,8 +149,10 @@ impl Api {
         if response.status != E::DESCRIPTION.status {
             return Err(ApiError::of_response(response, self.connection.clock.now()));
         }
-        serde_json::from_slice(&response.body)
-            .map_err(|error| ApiError::UnexpectedAnswer { status: response.status, reason: error.to_string() })
+        serde_json::from_slice(&response.body).map_err(|error| ApiError::UnexpectedAnswer {
+            status: response.status,
+            reason: one_line(&error.to_string()),
+        })
     }
 }
 

@@ -153,10 +153,9 @@ impl Client {
             trusted_root,
             user_name: user_name.clone(),
             device_name: device_name.to_owned(),
-            password: &mut password,
             account,
         };
-        let account = registration.run(&mut observer).await?;
+        let account = registration.run(&mut password, &mut observer).await?;
         Ok(Registered { client_id: account.client_id(), user_name: account.user_name })
     }
 

@@ -57,9 +57,9 @@ impl Stage {
         }
     }
 
-    async fn run(self, registration: &mut Registration<'_>) -> Result<(), Error> {
+    async fn run(self, registration: &mut Registration<'_>, password: &mut PasswordSource<'_>) -> Result<(), Error> {
         match self {
-            Self::Initiate => initiate::run(registration).await,
+            Self::Initiate => initiate::run(registration, password).await,
             Self::Finish => finish::run(registration).await,
         }
     }
@@ -127,20 +127,23 @@ pub(crate) struct Registration<'a> {
     pub(crate) trusted_root: Option<Fingerprint>,
     pub(crate) user_name: UserName,
     pub(crate) device_name: String,
-    pub(crate) password: &'a mut PasswordSource<'a>,
     /// The account as it is on disk, unless the registration is starting over.
     pub(crate) account: Option<Account>,
 }
 
 impl Registration<'_> {
     /// Runs the stages that are not done yet and gives the registered account.
-    pub(crate) async fn run(mut self, observer: &mut Observer<'_>) -> Result<Account, Error> {
+    pub(crate) async fn run(
+        mut self,
+        password: &mut PasswordSource<'_>,
+        observer: &mut Observer<'_>,
+    ) -> Result<Account, Error> {
         let mut beginning = if self.account.is_some() { StageState::Resumed } else { StageState::Started };
         let mut may_start_over = true;
         while let Some(stage) = self.next_stage() {
             observer(Progress { stage, state: beginning });
             beginning = StageState::Started;
-            match stage.run(&mut self).await {
+            match stage.run(&mut self, password).await {
                 Ok(()) => observer(Progress { stage, state: StageState::Done }),
                 Err(error) if may_start_over && calls_for_a_fresh_start(&error) => {
                     may_start_over = false;
@@ -183,8 +186,8 @@ impl Registration<'_> {
     }
 }
 
-/// Whether the server has said that what was initiated cannot be finished any more, by whomever: its time is over, or
-/// the keys that made it are no longer in use.
+/// Whether the server has said that what was initiated can never be finished: its time is over, or that of the keys and
+/// packages it was made with.
 fn calls_for_a_fresh_start(error: &Error) -> bool {
     let Error::Api(error) = error else { return false };
     matches!(

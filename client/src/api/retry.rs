@@ -18,13 +18,13 @@ pub struct RetryPolicy {
     pub longest_retry_after: Duration,
 }
 
-/// Five attempts, spread over at most eight seconds unless the server asks for more.
+/// Five attempts, spread over at most three seconds unless the server asks for more: somebody is waiting.
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             attempts: 5,
-            first_wait: Duration::from_millis(500),
-            longest_wait: Duration::from_secs(4),
+            first_wait: Duration::from_millis(200),
+            longest_wait: Duration::from_secs(2),
             longest_retry_after: Duration::from_secs(20),
         }
     }

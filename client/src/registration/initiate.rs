@@ -20,7 +20,7 @@ use vestibule_protocol::queue::{QueueKeys, RatchetKey};
 use vestibule_protocol::time::Timestamp;
 
 use super::chain::Chain;
-use super::{PasswordError, Registration};
+use super::{PasswordError, PasswordSource, Registration};
 use crate::error::Error;
 use crate::home::{Account, AuthenticationServiceState, ConnectionKey, KeptRequest, OwnQueue};
 use crate::randomness::Randomness;
@@ -29,12 +29,12 @@ use crate::randomness::Randomness;
 /// after its supply (the last package is used again and again).
 const CONNECTION_PACKAGES: usize = 20;
 
-pub(super) async fn run(registration: &mut Registration<'_>) -> Result<(), Error> {
+pub(super) async fn run(registration: &mut Registration<'_>, password: &mut PasswordSource<'_>) -> Result<(), Error> {
     let offered = registration.authentication_service.call::<GetCredentials>(&(), &[]).await?;
     let now = registration.clock.now();
     let domain = registration.user_name.domain();
     let chain = Chain::choose(&offered, domain, registration.trusted_root, now)?;
-    let password = ask_password(registration)?;
+    let password = ask(password)?;
 
     let user_name = registration.user_name.clone();
     let application = Application::new(user_name, &chain.intermediate, now, &mut registration.randomness);
@@ -55,8 +55,8 @@ pub(super) async fn run(registration: &mut Registration<'_>) -> Result<(), Error
     registration.keep_account(account, root)
 }
 
-fn ask_password(registration: &mut Registration<'_>) -> Result<Password, PasswordError> {
-    let password = (registration.password)()?;
+fn ask(password: &mut PasswordSource<'_>) -> Result<Password, PasswordError> {
+    let password = password()?;
     if password == Password::new(String::new()) { Err(PasswordError::Empty) } else { Ok(password) }
 }
 

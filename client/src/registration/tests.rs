@@ -74,6 +74,25 @@ async fn a_registration_killed_again_and_again_is_completed_in_the_end() {
 }
 
 #[tokio::test]
+async fn of_sixteen_who_want_one_name_one_gets_it() {
+    let device = Device::new();
+    let registrations: Vec<_> = (0..16)
+        .map(|_| {
+            let another = device.another();
+            tokio::spawn(async move { another.register(ALICE).await.result })
+        })
+        .collect();
+    let mut registered = Vec::new();
+    for registration in registrations {
+        match registration.await.unwrap() {
+            Ok(who) => registered.push(who.client_id.to_string()),
+            Err(error) => assert!(matches!(error, Error::UserNameTaken(_)), "{error}"),
+        }
+    }
+    assert_eq!(registered, [device.service.deployment().users[ALICE].client_id.clone()]);
+}
+
+#[tokio::test]
 async fn a_lost_answer_is_asked_for_again_with_the_same_body() {
     let device = Device::new();
     let lost = AtomicBool::new(false);
