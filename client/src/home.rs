@@ -81,7 +81,7 @@ impl Home {
     /// # Errors
     /// [`HomeError`].
     pub(crate) fn open(directory: &Path, randomness: Randomness, fuse: Fuse) -> Result<Option<Self>, HomeError> {
-        if device_key_path(directory).exists() || state_path(directory).exists() {
+        if files::exists(&device_key_path(directory))? || files::exists(&state_path(directory))? {
             files::require_private_directory(directory)?;
             Self::lock(directory, randomness, fuse).map(Some)
         } else {

@@ -30,6 +30,11 @@ pub(super) fn replace(path: &Path, contents: &[u8], fuse: &Fuse) -> Result<(), H
     Ok(fuse.reach("after a file was replaced")?)
 }
 
+/// Whether there is something at `path`. That it cannot be seen does not mean that it is not there.
+pub(super) fn exists(path: &Path) -> Result<bool, HomeError> {
+    path.try_exists().map_err(|source| HomeError::Io { path: path.to_owned(), action: "read", source })
+}
+
 /// The file whose lock says who uses the directory. Its contents do not matter.
 pub(super) fn open_lock(path: &Path) -> Result<File, HomeError> {
     let opened = private_file().read(true).write(true).create(true).truncate(false).open(path);

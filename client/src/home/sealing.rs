@@ -44,7 +44,7 @@ impl SealingKey {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(HomeError::Io { path, action: "read", source: error })
             }
-            Err(_) if state_path(directory).exists() => Err(HomeError::DeviceKeyMissing(path)),
+            Err(_) if files::exists(&state_path(directory))? => Err(HomeError::DeviceKeyMissing(path)),
             Err(_) => {
                 let mut key = Zeroizing::new([0; 32]);
                 rng.fill_bytes(key.as_mut_slice());
