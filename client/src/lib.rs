@@ -24,6 +24,7 @@
 #![deny(missing_docs)]
 
 mod api;
+pub mod cli;
 mod client;
 mod error;
 mod fuse;

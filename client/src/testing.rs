@@ -89,10 +89,12 @@ impl Device {
     }
 
     pub(crate) fn options(&self) -> Options {
-        Options::new(self.home.path())
-            .transport(self.service.clone())
-            .clock(self.clock.clone())
-            .waiting(Waiting::skipped())
+        self.adjust(Options::new(self.home.path()))
+    }
+
+    /// Leads a client of some other making to this deployment.
+    pub(crate) fn adjust(&self, options: Options) -> Options {
+        options.transport(self.service.clone()).clock(self.clock.clone()).waiting(Waiting::skipped())
     }
 
     pub(crate) async fn register(&self, user_name: &str) -> Outcome {
