@@ -1,1 +1,50 @@
+//! Vestibule's client: a device's end of everything, and the `vestibule` command line on it.
+//!
+//! A [`Client`] is a home directory and a server:
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use vestibule_client::{Client, Options, Password};
+//!
+//! let options = Options::new("/home/alice/.local/share/vestibule").server("https://example.org".parse()?);
+//! let mut client = Client::open(options)?;
+//! let password = || Ok(Password::new("correct horse battery staple".to_owned()));
+//! let registered = client
+//!     .register(&"alice@example.org".parse()?, "laptop", password, |progress| {
+//!         eprintln!("{}: {}", progress.stage.name(), progress.state.name());
+//!     })
+//!     .await?;
+//! assert_eq!(client.status()?.client_id, registered.client_id);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Everything that a run does can be interrupted: a second run goes on where the first stopped. Clock, randomness,
+//! transport and waiting are [`Options`], and a [`Fuse`] kills a client wherever a test wants it dead.
+#![deny(missing_docs)]
 
+mod api;
+pub mod cli;
+mod client;
+mod error;
+mod fuse;
+mod home;
+mod registration;
+mod server_url;
+mod text;
+mod transport;
+
+pub use api::{Api, ApiError, Connection, RequestSigner, RetryPolicy, Waiting};
+pub use client::{Client, MAX_DEVICE_NAME_LENGTH, Options, Registered, Status};
+pub use error::Error;
+pub use fuse::{Fuse, Stopped};
+pub use home::HomeError;
+pub use registration::{CredentialsError, PasswordError, Progress, Stage, StageState};
+pub use server_url::{ServerUrl, ServerUrlError};
+pub use transport::{HttpTransport, Request, Response, Sending, Transport, TransportError};
+pub use vestibule_protocol::name::UserName;
+pub use vestibule_protocol::opaque::Password;
+pub use vestibule_protocol::randomness::Randomness;
+
+#[cfg(test)]
+mod testing;

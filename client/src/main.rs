@@ -1,1 +1,5 @@
-fn main() {}
+//! The `vestibule` command: see [`vestibule_client::cli`].
+
+fn main() -> std::process::ExitCode {
+    vestibule_client::cli::main()
+}

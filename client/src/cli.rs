@@ -1,0 +1,158 @@
+//! The `vestibule` command line.
+//!
+//! Exit codes: 0 done, 1 refused or failed, with one line on stderr that begins with `error: `, 2 wrong usage.
+//!
+//! With `--json`, stdout carries one JSON object a line and nothing else, each with an `event`. These are promised to
+//! scripts; fields may be added, not changed:
+//!
+//! | `event` | fields |
+//! |---|---|
+//! | `stage` | `name` (`initiate`, `finish`), `state` (`started`, `resumed`, `done`) |
+//! | `registered` | `user_name`, `client_id` |
+//! | `status` | `user_name`, `device`, `credential_expires_at` (RFC 3339, UTC) |
+//! | `error` | `problem` (a URN: the server's problem type or one of [`Error::urn`]'s), `detail` |
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::client::{Client, Options};
+use crate::error::{Error, local_urn};
+use crate::server_url::ServerUrlError;
+
+mod arguments;
+mod password;
+mod places;
+mod report;
+
+use arguments::{Arguments, Command, Register};
+use password::PasswordPrompt;
+use report::Report;
+use vestibule_protocol::name::NameError;
+
+/// What a command reads and writes.
+pub struct Streams<'a> {
+    /// Where `--password-stdin` reads.
+    pub stdin: &'a mut (dyn BufRead + Send),
+    /// Where results go.
+    pub stdout: &'a mut (dyn Write + Send),
+    /// Where errors go.
+    pub stderr: &'a mut (dyn Write + Send),
+    /// Whether somebody can be asked for a password.
+    pub can_ask: bool,
+    /// Whether somebody watches stderr: progress is then drawn there.
+    pub is_watched: bool,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let (mut stdin, mut stdout, mut stderr) = (BufReader::new(io::stdin()), io::stdout(), io::stderr());
+    let streams = Streams {
+        can_ask: io::stdin().is_terminal(),
+        is_watched: io::stderr().is_terminal(),
+        stdin: &mut stdin,
+        stdout: &mut stdout,
+        stderr: &mut stderr,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+    ExitCode::from(runtime.block_on(run(std::env::args_os(), streams, |options| options)))
+}
+
+/// Runs a command line, the program's name first, and gives its exit code. `adjust` may change what the client is
+/// opened with: its clock, its transport, a [`Fuse`](crate::Fuse).
+pub async fn run(
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    streams: Streams<'_>,
+    adjust: impl FnOnce(Options) -> Options,
+) -> u8 {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(usage) => {
+            let stream = if usage.use_stderr() { streams.stderr } else { streams.stdout };
+            let _ = write!(stream, "{}", usage.render());
+            return u8::try_from(usage.exit_code()).unwrap_or(2);
+        }
+    };
+    let Streams { stdin, stdout, stderr, can_ask, is_watched } = streams;
+    let mut report = Report::new(stdout, stderr, arguments.json, is_watched);
+    let prompt = PasswordPrompt::new(stdin, can_ask, report.spinner());
+    match execute(arguments, &mut report, prompt, adjust).await {
+        Ok(()) => 0,
+        Err(error) => {
+            report.error(&error);
+            1
+        }
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Client(#[from] Error),
+    #[error("'{text}' is not a user name: {reason}")]
+    UserName { text: String, reason: NameError },
+    #[error("'{text}' is not a server: {reason}")]
+    Server { text: String, reason: ServerUrlError },
+    #[error("a root credential's fingerprint is 43 characters of base64url")]
+    TrustedRoot,
+    #[error("it is not known where your data belongs: name a directory with --home")]
+    NoHome,
+}
+
+impl CommandError {
+    fn urn(&self) -> String {
+        match self {
+            Self::Client(error) => error.urn(),
+            Self::UserName { .. } => local_urn("invalid-user-name"),
+            Self::Server { .. } => local_urn("invalid-server"),
+            Self::TrustedRoot => local_urn("invalid-fingerprint"),
+            Self::NoHome => local_urn("home-unusable"),
+        }
+    }
+}
+
+async fn execute(
+    arguments: Arguments,
+    report: &mut Report<'_>,
+    prompt: PasswordPrompt<'_>,
+    adjust: impl FnOnce(Options) -> Options,
+) -> Result<(), CommandError> {
+    let home = arguments.home.clone().or_else(places::default_home).ok_or(CommandError::NoHome)?;
+    let mut options = Options::new(&home);
+    if let Some(server) = arguments.server()? {
+        options = options.server(server);
+    }
+    match arguments.command {
+        Command::Register(register) => {
+            if let Some(fingerprint) = register.trusted_root()? {
+                options = options.trusted_root(fingerprint);
+            }
+            execute_register(&register, Client::open(adjust(options))?, report, prompt).await
+        }
+        Command::Status => {
+            let status = Client::open(adjust(options))?.status()?;
+            report.status(&status);
+            Ok(())
+        }
+    }
+}
+
+async fn execute_register(
+    register: &Register,
+    mut client: Client,
+    report: &mut Report<'_>,
+    mut prompt: PasswordPrompt<'_>,
+) -> Result<(), CommandError> {
+    let user_name = register.user_name()?;
+    let device_name = register.device.clone().unwrap_or_else(places::host_name);
+    let password = || prompt.ask(register.password_stdin);
+    let registered = client.register(&user_name, &device_name, password, |progress| report.progress(progress)).await?;
+    report.registered(&registered, &client.status()?);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

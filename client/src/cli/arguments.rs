@@ -1,0 +1,96 @@
+//! The command line's grammar. Its doc comments are what `--help` prints.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use vestibule_protocol::encoding;
+use vestibule_protocol::name::UserName;
+use vestibule_protocol::signed::Fingerprint;
+
+use super::CommandError;
+use crate::server_url::ServerUrl;
+
+/// Brings you and your devices into a Vestibule, the entrance of an end-to-end-encrypted messenger.
+///
+/// Everything that a device keeps (its keys above all) is in its home directory, sealed and for you alone. A command
+/// that was interrupted goes on where it stopped when it is run again.
+#[derive(Debug, Parser)]
+#[command(name = "vestibule", version, after_help = EXIT_CODES)]
+pub(super) struct Arguments {
+    /// Where the server is: an https:// URL, or http:// on this computer. By default where it was last time, at first
+    /// http://127.0.0.1:8787, where `cargo dev` serves.
+    #[arg(long, global = true, value_name = "URL", env = "VESTIBULE_SERVER", hide_env_values = true)]
+    server: Option<String>,
+
+    /// The directory in which this device keeps its state; one for each user. By default a directory of your own data,
+    /// such as ~/.local/share/vestibule.
+    #[arg(long, global = true, value_name = "DIR", env = "VESTIBULE_HOME", hide_env_values = true)]
+    pub(super) home: Option<PathBuf>,
+
+    /// Print one JSON object a line on stdout, for scripts, and nothing else there.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const EXIT_CODES: &str =
+    "Exit codes: 0 done; 1 refused or failed, with one line on stderr that says why; 2 wrong usage.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Register a new user, with this device as the first.
+    ///
+    /// The password never leaves this device, and is not kept on it either: the server can check it without ever
+    /// seeing it. If the command is interrupted, run it again.
+    Register(Register),
+
+    /// Show who this device is, and until when its credential is valid. The server is not asked.
+    Status,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Register {
+    /// The user name wanted, such as alice@example.org.
+    user_name: String,
+
+    /// What to call this device; by default this computer's name.
+    #[arg(long, value_name = "NAME")]
+    pub(super) device: Option<String>,
+
+    /// Read the password from the first line of stdin, instead of asking for it twice.
+    #[arg(long)]
+    pub(super) password_stdin: bool,
+
+    /// The fingerprint of the deployment's root credential, if you were told it. By default the root that the server
+    /// shows first is trusted from then on.
+    #[arg(long, value_name = "FINGERPRINT")]
+    trusted_root: Option<String>,
+}
+
+// Values are read here and not by clap, so that a wrong one is an error like any other: one line, and an event.
+
+impl Arguments {
+    pub(super) fn server(&self) -> Result<Option<ServerUrl>, CommandError> {
+        let parse = |text: &String| {
+            text.parse().map_err(|reason| CommandError::Server { text: crate::text::one_line(text), reason })
+        };
+        self.server.as_ref().map(parse).transpose()
+    }
+}
+
+impl Register {
+    pub(super) fn user_name(&self) -> Result<UserName, CommandError> {
+        let text = &self.user_name;
+        text.parse().map_err(|reason| CommandError::UserName { text: crate::text::one_line(text), reason })
+    }
+
+    pub(super) fn trusted_root(&self) -> Result<Option<Fingerprint>, CommandError> {
+        let parse = |text: &String| {
+            let bytes = encoding::decode(text).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+            bytes.map(Fingerprint::from).ok_or(CommandError::TrustedRoot)
+        };
+        self.trusted_root.as_ref().map(parse).transpose()
+    }
+}

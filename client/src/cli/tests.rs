@@ -1,0 +1,218 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::{Device, PASSWORD};
+use crate::transport::TransportError;
+
+const ALICE: &str = "alice@localhost";
+
+/// What a command left behind.
+#[derive(Debug)]
+struct Ran {
+    exit_code: u8,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ran {
+    fn events(&self) -> Vec<Value> {
+        self.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// Runs a command on `device`, with its password on stdin.
+async fn vestibule(device: &Device, arguments: &[&str]) -> Ran {
+    vestibule_with(device, arguments, PASSWORD, |options| options).await
+}
+
+async fn vestibule_with(
+    device: &Device,
+    arguments: &[&str],
+    stdin: &str,
+    adjust: impl FnOnce(Options) -> Options,
+) -> Ran {
+    let stdin = format!("{stdin}\n");
+    let base = ["vestibule", "--home", device.home.path().to_str().unwrap()];
+    run_captured([&base, arguments].concat(), &stdin, |options| adjust(device.adjust(options))).await
+}
+
+async fn run_captured(arguments: Vec<&str>, stdin: &str, adjust: impl FnOnce(Options) -> Options) -> Ran {
+    let (mut stdin, mut stdout, mut stderr) = (stdin.as_bytes(), Vec::new(), Vec::new());
+    let streams =
+        Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, can_ask: false, is_watched: false };
+    let exit_code = run(arguments, streams, adjust).await;
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { exit_code, stdout: text(stdout), stderr: text(stderr) }
+}
+
+#[tokio::test]
+async fn register_prints_plain_lines_and_a_summary() {
+    let device = Device::new();
+    let ran = vestibule(&device, &["register", ALICE, "--device", "laptop", "--password-stdin"]).await;
+    let wanted = "initiate: agree on keys and password with the authentication service\n\
+                  initiate: done\n\
+                  finish: create the user\n\
+                  finish: done\n\
+                  Welcome! You are registered as alice@localhost.\n\
+                  This device is 'laptop'; its credential is valid until 2027-04-15T00:00:00Z.\n";
+    assert_eq!((ran.exit_code, ran.stdout.as_str(), ran.stderr.as_str()), (0, wanted, ""));
+}
+
+#[tokio::test]
+async fn register_and_status_print_events_for_scripts() {
+    let device = Device::new();
+    let register = ["--json", "register", ALICE, "--device", "laptop", "--password-stdin"];
+    let ran = vestibule(&device, &register).await;
+    let client_id = device.service.deployment().users[ALICE].client_id.clone();
+    let registered = json!({"event": "registered", "user_name": ALICE, "client_id": client_id});
+    let events = [
+        json!({"event": "stage", "name": "initiate", "state": "started"}),
+        json!({"event": "stage", "name": "initiate", "state": "done"}),
+        json!({"event": "stage", "name": "finish", "state": "started"}),
+        json!({"event": "stage", "name": "finish", "state": "done"}),
+        registered.clone(),
+    ];
+    assert_eq!((ran.exit_code, ran.events().as_slice()), (0, events.as_slice()));
+
+    let again = vestibule(&device, &register).await;
+    assert_eq!((again.exit_code, again.events()), (0, vec![registered]));
+
+    let ran = vestibule(&device, &["status", "--json"]).await;
+    let status = json!({
+        "event": "status",
+        "user_name": ALICE,
+        "device": "laptop",
+        "credential_expires_at": "2027-04-15T00:00:00Z",
+    });
+    assert_eq!((ran.exit_code, ran.events()), (0, vec![status]));
+}
+
+#[tokio::test]
+async fn status_is_for_people_too() {
+    let device = Device::new();
+    vestibule(&device, &["register", ALICE, "--device", "laptop", "--password-stdin"]).await;
+    let ran = vestibule(&device, &["status"]).await;
+    let names: Vec<_> = ran.stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["user", "device", "client", "credential", "server", "root"]);
+    assert!(ran.stdout.contains("credential  valid until 2027-04-15T00:00:00Z\n"), "{}", ran.stdout);
+}
+
+#[tokio::test]
+async fn an_interrupted_registration_is_completed_by_the_same_command() {
+    let device = Device::new();
+    let arguments = ["register", ALICE, "--json", "--password-stdin"];
+    let unplugged =
+        device.instead(|request| request.path.contains("/users/").then(|| Err(TransportError("unplugged".to_owned()))));
+    let ran = vestibule_with(&device, &arguments, PASSWORD, |_| unplugged).await;
+    assert_eq!(ran.exit_code, 1);
+    let error = ran.events().pop().unwrap();
+    assert_eq!(error["problem"], "urn:vestibule:client:server-unreachable");
+
+    let ran = vestibule(&device, &["status"]).await;
+    let wanted = "error: a registration as alice@localhost is under way on this device: \
+                  complete it with `vestibule register alice@localhost`\n";
+    assert_eq!((ran.exit_code, ran.stderr.as_str()), (1, wanted));
+
+    let ran = vestibule_with(&device, &arguments, "not needed", |options| options).await;
+    assert_eq!(ran.events()[0], json!({"event": "stage", "name": "finish", "state": "resumed"}));
+    assert_eq!(ran.exit_code, 0);
+}
+
+#[tokio::test]
+async fn every_failure_is_one_line_and_an_event() {
+    let device = Device::new();
+    device.another().register("taken@localhost").await.result.unwrap();
+    let register = |name: &'static str| vec!["register", name, "--password-stdin"];
+    for (arguments, problem, line) in [
+        (vec!["status"], "client:not-registered", "run `vestibule register NAME@DOMAIN`"),
+        (register("alice"), "client:invalid-user-name", "'alice' is not a user name: "),
+        (
+            register("alice@example.org"),
+            "client:foreign-domain",
+            "user names that end in @localhost, not in @example.org",
+        ),
+        (register("taken@localhost"), "problem:user-name-taken", "the user name taken@localhost is taken"),
+        (vec!["register", ALICE], "client:password-unusable", "use --password-stdin"),
+        (vec!["--server", "http://example.org", "status"], "client:invalid-server", "use https://"),
+        (vec!["register", ALICE, "--trusted-root", "x"], "client:invalid-fingerprint", "43 characters"),
+        (vec!["register", ALICE, "--device", "\u{7}"], "client:invalid-device-name", "printable"),
+    ] {
+        let plain = vestibule(&device, &arguments).await;
+        assert_eq!(plain.exit_code, 1, "{plain:?}");
+        assert!(plain.stderr.starts_with("error: ") && plain.stderr.contains(line), "{plain:?}");
+        assert_eq!(plain.stderr.lines().count(), 1, "{plain:?}");
+
+        let json = vestibule(&device, &[&["--json"], arguments.as_slice()].concat()).await;
+        let event = json.events().pop().unwrap();
+        assert_eq!(event["event"], "error");
+        assert_eq!(event["problem"], format!("urn:vestibule:{problem}"));
+        assert_eq!(format!("error: {}\n", event["detail"].as_str().unwrap()), json.stderr);
+        assert_eq!(plain.stderr, json.stderr);
+    }
+}
+
+#[tokio::test]
+async fn an_unreachable_server_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path().to_str().unwrap();
+    // Port 1 of the loopback interface: nobody listens there, and no name needs to be resolved.
+    let arguments = vec!["vestibule", "--home", home, "--server", "http://127.0.0.1:1", "register", ALICE];
+    let ran = run_captured(arguments, "", |options| options.waiting(crate::Waiting::skipped())).await;
+    assert_eq!(ran.exit_code, 1);
+    assert!(ran.stderr.starts_with("error: no answer from http://127.0.0.1:1: "), "{}", ran.stderr);
+    assert!(ran.stderr.ends_with(" (`cargo dev` starts a server on this computer)\n"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn an_empty_password_is_refused_and_a_long_one_taken() {
+    let device = Device::new();
+    let arguments = ["register", ALICE, "--password-stdin"];
+    for (line, wanted) in [
+        ("", "error: an empty password protects nothing\n".to_owned()),
+        ("\r", "error: an empty password protects nothing\n".to_owned()),
+        (&"x".repeat(4097), "error: the password could not be read: the line is too long\n".to_owned()),
+    ] {
+        let ran = vestibule_with(&device, &arguments, line, |options| options).await;
+        assert_eq!((ran.exit_code, ran.stderr), (1, wanted));
+    }
+    let ran = vestibule_with(&device, &arguments, &"x".repeat(4000), |options| options).await;
+    assert_eq!(ran.exit_code, 0, "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_home_in_use_is_refused() {
+    let device = Device::new();
+    device.register(ALICE).await.result.unwrap();
+    let _client = Client::open(device.options()).unwrap();
+    let ran = vestibule(&device, &["status"]).await;
+    let wanted = format!("error: another vestibule process is using {}\n", device.home.path().display());
+    assert_eq!((ran.exit_code, ran.stderr), (1, wanted));
+}
+
+#[tokio::test]
+async fn wrong_usage_is_told_from_failure() {
+    for (arguments, exit_code) in [
+        (vec!["vestibule"], 2),
+        (vec!["vestibule", "registre"], 2),
+        (vec!["vestibule", "register"], 2),
+        (vec!["vestibule", "status", "--password-stdin"], 2),
+        (vec!["vestibule", "--help"], 0),
+        (vec!["vestibule", "register", "--help"], 0),
+        (vec!["vestibule", "--version"], 0),
+    ] {
+        let ran = run_captured(arguments.clone(), "", |options| options).await;
+        assert_eq!(ran.exit_code, exit_code, "{arguments:?}");
+        assert_eq!(ran.stdout.is_empty(), exit_code == 2, "{arguments:?}");
+        assert_eq!(ran.stderr.is_empty(), exit_code == 0, "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_secret_is_ever_printed() {
+    let device = Device::new();
+    let ran = vestibule(&device, &["register", ALICE, "--password-stdin"]).await;
+    let said = format!("{}{}{}", ran.stdout, ran.stderr, vestibule(&device, &["status"]).await.stdout);
+    assert!(!said.contains(PASSWORD));
+    let device_key = std::fs::read(device.home.path().join("device-key")).unwrap();
+    assert!(!said.contains(&vestibule_protocol::encoding::encode(&device_key)));
+}

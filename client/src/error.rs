@@ -1,0 +1,96 @@
+//! Everything that can go wrong, each in a line that a person can act on.
+
+use vestibule_protocol::credential::CredentialError;
+use vestibule_protocol::name::UserName;
+use vestibule_protocol::opaque::OpaqueError;
+use vestibule_protocol::problem::ProblemType;
+
+use crate::api::ApiError;
+use crate::home::HomeError;
+use crate::registration::{CredentialsError, PasswordError};
+use crate::transport::TransportError;
+
+/// Why the client did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The home directory cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// A call failed.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// No connection can be made at all.
+    #[error("connections cannot be made: {0}")]
+    Transport(TransportError),
+    /// The server's own credentials are not acceptable.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The server's answer to the initiation of a registration carries no acceptable provisional credential.
+    #[error("the server's provisional credential is not acceptable: {0}")]
+    ProvisionalCredentialRefused(CredentialError),
+    /// The server's answer to the completion of a registration carries no acceptable client credential.
+    #[error("the server's client credential is not acceptable: {0}")]
+    ClientCredentialRefused(CredentialError),
+    /// The server signed something else than what was asked for.
+    #[error("the server's credential is not the one that was asked for")]
+    CredentialForAnotherRequest,
+    /// The server's OPAQUE message makes no sense.
+    #[error("the server's answer to the password request is not acceptable: {0}")]
+    OpaqueResponseRefused(OpaqueError),
+    /// There is no password.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The device's name is empty, too long or not printable.
+    #[error("a device name is 1 to {} printable characters", crate::client::MAX_DEVICE_NAME_LENGTH)]
+    DeviceName,
+    /// Somebody else has the name.
+    #[error("the user name {0} is taken: choose another one")]
+    UserNameTaken(UserName),
+    /// The home has an account.
+    #[error("this device is registered as {0} already: use another --home for another user")]
+    AlreadyRegistered(UserName),
+    /// The home has a registration under way.
+    #[error("a registration as {0} is under way on this device: complete it with `vestibule register {0}`")]
+    RegistrationUnderWay(UserName),
+    /// The home has no account.
+    #[error("nobody is registered on this device: run `vestibule register NAME@DOMAIN`")]
+    NotRegistered,
+}
+
+impl Error {
+    /// What kind of error it is, for scripts: the server's problem type (`urn:vestibule:problem:…`, `about:blank` if it
+    /// gave none) or one of the client's own (`urn:vestibule:client:…`). It stays the same for ever.
+    pub fn urn(&self) -> String {
+        let slug = match self {
+            Self::Api(ApiError::Problem { urn, .. }) => return urn.clone(),
+            Self::UserNameTaken(_) => return ProblemType::UserNameTaken.urn(),
+            Self::Home(HomeError::InUse(_)) => "home-in-use",
+            Self::Home(HomeError::Stopped(_)) | Self::Api(ApiError::Stopped(_)) => "stopped",
+            Self::Home(_) => "home-unusable",
+            Self::Api(ApiError::Unreachable { .. }) | Self::Transport(_) => "server-unreachable",
+            Self::Api(ApiError::UnexpectedAnswer { .. })
+            | Self::ProvisionalCredentialRefused(_)
+            | Self::ClientCredentialRefused(_)
+            | Self::CredentialForAnotherRequest
+            | Self::OpaqueResponseRefused(_) => "server-answer-refused",
+            Self::Credentials(CredentialsError::ForeignDomain { .. }) => "foreign-domain",
+            Self::Credentials(_) => "server-credentials-refused",
+            Self::Password(_) => "password-unusable",
+            Self::DeviceName => "invalid-device-name",
+            Self::AlreadyRegistered(_) => "already-registered",
+            Self::RegistrationUnderWay(_) => "registration-under-way",
+            Self::NotRegistered => "not-registered",
+        };
+        local_urn(slug)
+    }
+
+    /// Whether a [`Fuse`](crate::Fuse) ended the run.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self, Self::Home(HomeError::Stopped(_)) | Self::Api(ApiError::Stopped(_)))
+    }
+}
+
+/// The URN of an error of the client's own.
+pub(crate) fn local_urn(slug: &str) -> String {
+    format!("urn:vestibule:client:{slug}")
+}

@@ -1,0 +1,179 @@
+//! What the state holds: what must survive and nothing else. No password, no OPAQUE blind, no export key.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use vestibule_protocol::encoding::{Bytes, SecretBytes, secret};
+use vestibule_protocol::keys::{ClientCredentialKey, HpkePrivateKey, SigningKey};
+use vestibule_protocol::name::{ClientId, ClientUuid, UserId, UserName};
+use vestibule_protocol::queue::RatchetKey;
+use vestibule_protocol::signed::Fingerprint;
+use zeroize::Zeroizing;
+
+use super::HomeError;
+use crate::server_url::ServerUrl;
+
+/// The version of [`State`]'s form. Whoever changes the form raises it and reads the older ones too.
+const VERSION: u16 = 1;
+
+/// Room for a state's JSON, so that writing it leaves no copies behind where a growing buffer was.
+const EXPECTED_LENGTH: usize = 64 * 1024;
+
+/// Everything a client keeps.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct State {
+    version: u16,
+    /// Where the server was last.
+    pub(crate) server: ServerUrl,
+    /// The `AsCredential` that this client trusts, for ever.
+    #[serde(with = "fingerprint")]
+    pub(crate) trusted_root: Fingerprint,
+    /// The account, from the moment its keys exist.
+    pub(crate) account: Option<Account>,
+}
+
+impl State {
+    /// A state without an account.
+    pub(crate) fn new(server: ServerUrl, trusted_root: Fingerprint) -> Self {
+        Self { version: VERSION, server, trusted_root, account: None }
+    }
+
+    pub(super) fn to_json(&self) -> Zeroizing<Vec<u8>> {
+        let mut json = Zeroizing::new(Vec::with_capacity(EXPECTED_LENGTH));
+        serde_json::to_writer(&mut *json, self).expect("a state is made of what JSON can say");
+        json
+    }
+
+    /// Reads a state that was opened from the file `path`.
+    pub(super) fn from_json(json: &[u8], path: &Path) -> Result<Self, HomeError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u16,
+        }
+        let damaged = |_| HomeError::Damaged(path.to_owned());
+        if serde_json::from_slice::<Versioned>(json).map_err(damaged)?.version > VERSION {
+            return Err(HomeError::NewerVersion(path.to_owned()));
+        }
+        serde_json::from_slice(json).map_err(damaged)
+    }
+}
+
+/// A user's account on this device.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Account {
+    pub(crate) user_name: UserName,
+    pub(crate) user_id: UserId,
+    pub(crate) device_name: String,
+    pub(crate) client_uuid: ClientUuid,
+    /// The key of the client's credential.
+    #[serde(with = "secret")]
+    pub(crate) client_credential_key: SigningKey<ClientCredentialKey>,
+    /// The root under which the registration was made.
+    pub(crate) as_credential: Bytes,
+    /// The intermediate that signs the client's credential.
+    pub(crate) as_intermediate_credential: Bytes,
+    /// The client's queue at the authentication service.
+    pub(crate) as_queue: OwnQueue,
+    /// The private halves of the connection packages' keys, in the packages' order.
+    pub(crate) connection_keys: Vec<ConnectionKey>,
+    pub(crate) authentication_service: AuthenticationServiceState,
+}
+
+impl Account {
+    /// The client's id.
+    pub(crate) fn client_id(&self) -> ClientId {
+        ClientId { user_name: self.user_name.clone(), uuid: self.client_uuid }
+    }
+
+    /// Whether the authentication service is known to have the user.
+    pub(crate) fn is_registered(&self) -> bool {
+        matches!(self.authentication_service, AuthenticationServiceState::Registered { .. })
+    }
+}
+
+/// How far the registration with the authentication service has come.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum AuthenticationServiceState {
+    /// The user may or may not exist: the answer to the request tells.
+    Finishing {
+        /// The body of the request to finish the registration.
+        #[serde(with = "secret")]
+        request: KeptRequest,
+        /// The `ClientCredentialCsr` that says which credential is asked for.
+        client_credential_csr: Bytes,
+    },
+    /// The user exists, and this is its first client's `ClientCredential`.
+    Registered { client_credential: Bytes },
+}
+
+/// The client's end of a queue.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OwnQueue {
+    /// Opens the ratchet's later fresh randomness.
+    #[serde(with = "secret")]
+    pub(crate) decryption_key: HpkePrivateKey,
+    /// The initial ratchet key.
+    #[serde(with = "secret")]
+    pub(crate) ratchet_key: RatchetKey,
+}
+
+/// The private half of a connection package's key.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct ConnectionKey(#[serde(with = "secret")] pub(crate) HpkePrivateKey);
+
+/// The exact bytes of a request's body, kept before they are first sent so that every attempt sends the same. They
+/// contain secrets of the client and the service: zeroized on drop, not printable.
+pub(crate) struct KeptRequest(Zeroizing<Vec<u8>>);
+
+impl KeptRequest {
+    /// Writes a request down.
+    pub(crate) fn new(request: &impl Serialize) -> Self {
+        let mut json = Zeroizing::new(Vec::with_capacity(EXPECTED_LENGTH));
+        serde_json::to_writer(&mut *json, request).expect("a request is made of what JSON can say");
+        Self(json)
+    }
+
+    /// The bytes to send.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl SecretBytes for KeptRequest {
+    fn to_secret_bytes(&self) -> Zeroizing<Vec<u8>> {
+        self.0.clone()
+    }
+
+    fn from_secret_bytes(bytes: &[u8]) -> Option<Self> {
+        Some(Self(Zeroizing::new(bytes.to_vec())))
+    }
+}
+
+impl fmt::Debug for KeptRequest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "KeptRequest({} bytes)", self.0.len())
+    }
+}
+
+/// A fingerprint as base64url.
+mod fingerprint {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+    use vestibule_protocol::encoding::Bytes;
+    use vestibule_protocol::signed::Fingerprint;
+
+    pub(super) fn serialize<S: Serializer>(fingerprint: &Fingerprint, serializer: S) -> Result<S::Ok, S::Error> {
+        Bytes(fingerprint.as_bytes().to_vec()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Fingerprint, D::Error> {
+        let bytes = <[u8; 32]>::try_from(Bytes::deserialize(deserializer)?.0);
+        bytes.map(Fingerprint::from).map_err(|_| D::Error::custom("a fingerprint has 32 bytes"))
+    }
+}

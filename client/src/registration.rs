@@ -1,0 +1,206 @@
+//! Registration: a list of stages, each of which goes on from the state that it finds (`user-creation.md`).
+//!
+//! Whatever a stage asks of a server is on disk before it is first sent. A run that ends early, at whatever point, is
+//! therefore completed by the next.
+
+use vestibule_protocol::clock::Clock;
+use vestibule_protocol::name::UserName;
+use vestibule_protocol::opaque::Password;
+use vestibule_protocol::problem::ProblemType;
+use vestibule_protocol::signed::Fingerprint;
+
+use crate::api::Api;
+use crate::error::Error;
+use crate::home::{Account, Home, State};
+use crate::server_url::ServerUrl;
+use vestibule_protocol::randomness::Randomness;
+
+mod chain;
+mod finish;
+mod initiate;
+
+pub use chain::CredentialsError;
+
+/// A stage of the registration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// Gets the service's credentials, agrees with it on a password record, makes the account's keys.
+    Initiate,
+    /// Creates the user at the authentication service.
+    Finish,
+}
+
+impl Stage {
+    /// Every stage, in order.
+    pub const ALL: &'static [Self] = &[Self::Initiate, Self::Finish];
+
+    /// The stage's name, for scripts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Initiate => "initiate",
+            Self::Finish => "finish",
+        }
+    }
+
+    /// What the stage does, for people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Initiate => "agree on keys and password with the authentication service",
+            Self::Finish => "create the user",
+        }
+    }
+
+    fn is_done(self, account: Option<&Account>) -> bool {
+        match self {
+            Self::Initiate => account.is_some(),
+            Self::Finish => account.is_some_and(Account::is_registered),
+        }
+    }
+
+    async fn run(self, registration: &mut Registration<'_>, password: &mut PasswordSource<'_>) -> Result<(), Error> {
+        match self {
+            Self::Initiate => initiate::run(registration, password).await,
+            Self::Finish => finish::run(registration).await,
+        }
+    }
+}
+
+/// How a stage stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StageState {
+    /// It begins.
+    Started,
+    /// It goes on where an earlier run stopped.
+    Resumed,
+    /// It is done.
+    Done,
+}
+
+impl StageState {
+    /// The state's name, for scripts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Resumed => "resumed",
+            Self::Done => "done",
+        }
+    }
+}
+
+/// What an observer of a registration is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// The stage.
+    pub stage: Stage,
+    /// How it stands.
+    pub state: StageState,
+}
+
+/// Why there is no password.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PasswordError {
+    /// It has no characters.
+    #[error("an empty password protects nothing")]
+    Empty,
+    /// The two entries differ.
+    #[error("the two passwords are not the same")]
+    NotRepeated,
+    /// It could not be read.
+    #[error("the password could not be read: {0}")]
+    Unreadable(String),
+}
+
+/// Asks for the password. Called only when a stage needs one.
+pub(crate) type PasswordSource<'a> = dyn FnMut() -> Result<Password, PasswordError> + Send + 'a;
+
+/// Is told of the progress.
+pub(crate) type Observer<'a> = dyn FnMut(Progress) + Send + 'a;
+
+/// A registration under way.
+pub(crate) struct Registration<'a> {
+    pub(crate) home: &'a Home,
+    pub(crate) authentication_service: Api,
+    pub(crate) server: ServerUrl,
+    pub(crate) clock: Clock,
+    pub(crate) randomness: Randomness,
+    /// The root that the caller or an earlier run trusts.
+    pub(crate) trusted_root: Option<Fingerprint>,
+    pub(crate) user_name: UserName,
+    pub(crate) device_name: String,
+    /// The account as it is on disk, unless the registration is starting over.
+    pub(crate) account: Option<Account>,
+}
+
+impl Registration<'_> {
+    /// Runs the stages that are not done yet and gives the registered account.
+    pub(crate) async fn run(
+        mut self,
+        password: &mut PasswordSource<'_>,
+        observer: &mut Observer<'_>,
+    ) -> Result<Account, Error> {
+        let mut beginning = if self.account.is_some() { StageState::Resumed } else { StageState::Started };
+        let mut may_start_over = true;
+        while let Some(stage) = self.next_stage() {
+            observer(Progress { stage, state: beginning });
+            beginning = StageState::Started;
+            match stage.run(&mut self, password).await {
+                Ok(()) => observer(Progress { stage, state: StageState::Done }),
+                Err(error) if may_start_over && calls_for_a_fresh_start(&error) => {
+                    may_start_over = false;
+                    // On disk the old account stays until a new one takes its place.
+                    self.account = None;
+                }
+                Err(error @ Error::UserNameTaken(_)) => {
+                    self.forget_account()?;
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.account.expect("the first stage makes the account"))
+    }
+
+    fn next_stage(&self) -> Option<Stage> {
+        Stage::ALL.iter().copied().find(|stage| !stage.is_done(self.account.as_ref()))
+    }
+
+    /// Puts `account` on disk.
+    fn keep_account(&mut self, account: Account, trusted_root: Fingerprint) -> Result<(), Error> {
+        let mut state = State::new(self.server.clone(), trusted_root);
+        state.account = Some(account);
+        self.home.store(&state)?;
+        self.account = state.account;
+        self.trusted_root = Some(trusted_root);
+        Ok(())
+    }
+
+    /// Removes the account from disk, so that another name can be tried.
+    fn forget_account(&mut self) -> Result<(), Error> {
+        self.account = None;
+        if let Some(mut state) = self.home.load()?
+            && state.account.take().is_some()
+        {
+            self.home.store(&state)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the server has said that what was initiated can never be finished: its time is over, or that of the keys and
+/// packages it was made with.
+fn calls_for_a_fresh_start(error: &Error) -> bool {
+    let Error::Api(error) = error else { return false };
+    matches!(
+        error.problem_type(),
+        Some(
+            ProblemType::RegistrationExpired
+                | ProblemType::ProvisionalCredentialInvalid
+                | ProblemType::SealedRegistrationInvalid
+                | ProblemType::ConnectionPackageInvalid
+                | ProblemType::UserIdTaken
+        )
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! The credentials of a deployment: which root to trust, and which intermediate to ask for a credential.
+
+use vestibule_protocol::credential::{AsCredential, AsCredentialPayload, AsIntermediateCredential, CredentialError};
+use vestibule_protocol::encoding::Bytes;
+use vestibule_protocol::endpoint::GetCredentialsResponse;
+use vestibule_protocol::name::Domain;
+use vestibule_protocol::signed::{Fingerprint, Unverified};
+use vestibule_protocol::time::{DAY, Timestamp};
+
+/// Why the server's credentials are not acceptable.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// The server is of another deployment.
+    #[error("this server is for user names that end in @{served}, not in @{wanted}")]
+    ForeignDomain {
+        /// The domain that it says it is of.
+        served: Domain,
+        /// The domain wanted.
+        wanted: Domain,
+    },
+    /// None of the server's roots holds.
+    #[error("the server's root credential is not acceptable: {0}")]
+    RootRefused(CredentialError),
+    /// The server has no root at all.
+    #[error("the server has no root credential")]
+    RootMissing,
+    /// The server's root is not the one that this device trusts.
+    #[error("the server's root credential is not the one that is trusted here, {trusted}: someone may be in between")]
+    RootChanged {
+        /// The root trusted.
+        trusted: Fingerprint,
+    },
+    /// A root is asked for that is not the one this device has trusted so far.
+    #[error("this home trusts the root credential {pinned} already, and not {asked}")]
+    AnotherRootTrusted {
+        /// The root trusted so far.
+        pinned: Fingerprint,
+        /// The one asked for.
+        asked: Fingerprint,
+    },
+    /// The root was revoked.
+    #[error("the server's root credential was revoked")]
+    RootRevoked,
+    /// None of the intermediates holds.
+    #[error("none of the server's intermediate credentials is acceptable{}", .0.map_or_else(String::new, |error| format!(": {error}")))]
+    IntermediateRefused(Option<CredentialError>),
+    /// A revocation cannot be read, so that nothing is known not to be revoked.
+    #[error("the server's list of revoked credentials is malformed")]
+    MalformedRevocation,
+}
+
+/// A root that is trusted, and an intermediate that it signed.
+pub(super) struct Chain {
+    pub(super) root: AsCredential,
+    pub(super) intermediate: AsIntermediateCredential,
+}
+
+impl Chain {
+    /// Chooses from what the server offers: the trusted root (if none is trusted yet, the first that holds), and of its
+    /// intermediates the one that is valid longest.
+    pub(super) fn choose(
+        offered: &GetCredentialsResponse,
+        domain: &Domain,
+        trusted_root: Option<Fingerprint>,
+        now: Timestamp,
+    ) -> Result<Self, CredentialsError> {
+        let revoked = revoked_fingerprints(&offered.revoked_fingerprints)?;
+        if trusted_root.is_some_and(|trusted| revoked.contains(&trusted)) {
+            return Err(CredentialsError::RootRevoked);
+        }
+        let root = choose_root(&offered.as_credentials, &revoked, domain, trusted_root, now)?;
+        let intermediate = choose_intermediate(&offered.as_intermediate_credentials, &revoked, &root, now)?;
+        Ok(Self { root, intermediate })
+    }
+
+    /// Reads a chain that was chosen earlier.
+    pub(super) fn restore(
+        root: &Bytes,
+        intermediate: &Bytes,
+        domain: &Domain,
+        now: Timestamp,
+    ) -> Result<Self, CredentialsError> {
+        let root = AsCredential::verify_root(&root.0, domain, now).map_err(CredentialsError::RootRefused)?;
+        let intermediate = AsIntermediateCredential::verify_chain(&intermediate.0, &root, now)
+            .map_err(|error| CredentialsError::IntermediateRefused(Some(error)))?;
+        Ok(Self { root, intermediate })
+    }
+}
+
+fn revoked_fingerprints(list: &[Bytes]) -> Result<Vec<Fingerprint>, CredentialsError> {
+    let fingerprint = |bytes: &Bytes| <[u8; 32]>::try_from(bytes.0.as_slice()).map(Fingerprint::from);
+    list.iter().map(fingerprint).collect::<Result<_, _>>().map_err(|_| CredentialsError::MalformedRevocation)
+}
+
+fn choose_root(
+    offered: &[Bytes],
+    revoked: &[Fingerprint],
+    domain: &Domain,
+    trusted_root: Option<Fingerprint>,
+    now: Timestamp,
+) -> Result<AsCredential, CredentialsError> {
+    let mut reason = CredentialsError::RootMissing;
+    for bytes in offered {
+        match AsCredential::verify_root(&bytes.0, domain, now) {
+            Ok(root) if revoked.contains(&root.fingerprint()) => reason = CredentialsError::RootRevoked,
+            Ok(root) => match trusted_root {
+                Some(trusted) if trusted != root.fingerprint() => reason = CredentialsError::RootChanged { trusted },
+                _ => return Ok(root),
+            },
+            Err(CredentialError::ForeignDomain) => reason = foreign_domain(bytes, domain),
+            Err(error) => reason = CredentialsError::RootRefused(error),
+        }
+    }
+    Err(reason)
+}
+
+/// Names the domain that the server is of. Only a hint, so what the root claims is good enough.
+fn foreign_domain(root: &Bytes, wanted: &Domain) -> CredentialsError {
+    match Unverified::<AsCredentialPayload>::from_bytes(&root.0) {
+        Ok(root) => CredentialsError::ForeignDomain { served: root.claim().domain.clone(), wanted: wanted.clone() },
+        Err(error) => CredentialsError::RootRefused(error.into()),
+    }
+}
+
+fn choose_intermediate(
+    offered: &[Bytes],
+    revoked: &[Fingerprint],
+    root: &AsCredential,
+    now: Timestamp,
+) -> Result<AsIntermediateCredential, CredentialsError> {
+    let mut reason = None;
+    let mut chosen: Option<AsIntermediateCredential> = None;
+    for bytes in offered {
+        match AsIntermediateCredential::verify_chain(&bytes.0, root, now) {
+            Ok(intermediate) if revoked.contains(&intermediate.fingerprint()) => {}
+            Ok(intermediate) => {
+                let not_after = |credential: &AsIntermediateCredential| credential.payload().expiration_data.not_after;
+                // Less than a day left would be less than the shortest credential.
+                let lasts = not_after(&intermediate) >= now.saturating_add(DAY);
+                if lasts && chosen.as_ref().is_none_or(|chosen| not_after(chosen) < not_after(&intermediate)) {
+                    chosen = Some(intermediate);
+                }
+            }
+            Err(error) => reason = Some(error),
+        }
+    }
+    chosen.ok_or(CredentialsError::IntermediateRefused(reason))
+}

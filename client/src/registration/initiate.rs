@@ -1,0 +1,176 @@
+//! The first stage: everything up to the moment when the user could be created, and then exists on disk.
+
+use sha2::{Digest as _, Sha256};
+use vestibule_protocol::connection_package::ConnectionPackage;
+use vestibule_protocol::credential::{
+    AsIntermediateCredential, ClientCredentialCsr, ClientCredentialCsrPayload, ClientCredentialPayload,
+    ProvisionalCredential,
+};
+use vestibule_protocol::encoding::Bytes;
+use vestibule_protocol::endpoint::{
+    FinishRegistrationRequest, GetCredentials, InitiateRegistration, InitiateRegistrationRequest,
+    InitiateRegistrationResponse,
+};
+use vestibule_protocol::keys::{ClientCredentialKey, HpkePrivateKey, SigningKey};
+use vestibule_protocol::limits::CLOCK_TOLERANCE;
+use vestibule_protocol::name::{ClientId, ClientUuid, UserId, UserName};
+use vestibule_protocol::opaque::{ClientRegistration, Password};
+use vestibule_protocol::problem::ProblemType;
+use vestibule_protocol::queue::{QueueKeys, RatchetKey};
+use vestibule_protocol::time::Timestamp;
+
+use super::chain::Chain;
+use super::{PasswordError, PasswordSource, Registration};
+use crate::error::Error;
+use crate::home::{Account, AuthenticationServiceState, ConnectionKey, KeptRequest, OwnQueue};
+use vestibule_protocol::randomness::Randomness;
+
+/// How many connection packages a new user brings: so many strangers can make contact before the client must look
+/// after its supply (the last package is used again and again).
+const CONNECTION_PACKAGES: usize = 20;
+
+pub(super) async fn run(registration: &mut Registration<'_>, password: &mut PasswordSource<'_>) -> Result<(), Error> {
+    let offered = registration.authentication_service.call::<GetCredentials>(&(), &[]).await?;
+    let now = registration.clock.now();
+    let domain = registration.user_name.domain();
+    let chain = Chain::choose(&offered, domain, registration.trusted_root, now)?;
+    let password = ask(password)?;
+
+    let user_name = registration.user_name.clone();
+    let application = Application::new(user_name, &chain.intermediate, now, &mut registration.randomness);
+    let (opaque, opaque_registration_request) = ClientRegistration::start(password, &mut registration.randomness);
+    let request = InitiateRegistrationRequest {
+        user_name: registration.user_name.clone(),
+        client_credential_csr: application.csr.to_bytes(),
+        opaque_registration_request,
+    };
+    let body = serde_json::to_vec(&request).expect("a request is made of what JSON can say");
+
+    let answer = initiate(registration, &body).await?;
+    check_provisional_credential(&answer, &application, &body, &chain.intermediate, registration.clock.now())?;
+    let opaque_registration_record = finish_opaque(registration, opaque, &answer).await?;
+
+    let root = chain.root.fingerprint();
+    let account = application.into_account(registration, &chain, answer, opaque_registration_record);
+    registration.keep_account(account, root)
+}
+
+fn ask(password: &mut PasswordSource<'_>) -> Result<Password, PasswordError> {
+    let password = password()?;
+    if password == Password::new(String::new()) { Err(PasswordError::Empty) } else { Ok(password) }
+}
+
+async fn initiate(registration: &Registration<'_>, body: &[u8]) -> Result<InitiateRegistrationResponse, Error> {
+    let answer = registration.authentication_service.call::<InitiateRegistration>(&(), body).await;
+    answer.map_err(|error| match error.problem_type() {
+        Some(ProblemType::UserNameTaken) => Error::UserNameTaken(registration.user_name.clone()),
+        _ => error.into(),
+    })
+}
+
+/// Argon2 takes a while and all of a core, so it does not run where other tasks do.
+async fn finish_opaque(
+    registration: &Registration<'_>,
+    opaque: ClientRegistration,
+    answer: &InitiateRegistrationResponse,
+) -> Result<Bytes, Error> {
+    let response = answer.opaque_registration_response.clone();
+    let user_name = registration.user_name.clone();
+    let mut randomness = registration.randomness.clone();
+    let finished = tokio::task::spawn_blocking(move || opaque.finish(&response.0, &user_name, &mut randomness)).await;
+    finished.expect("OPAQUE does not panic").map_err(Error::OpaqueResponseRefused)
+}
+
+/// Checks that the chosen intermediate promises exactly the credential that was asked for, in answer to this very
+/// request.
+fn check_provisional_credential(
+    answer: &InitiateRegistrationResponse,
+    application: &Application,
+    body: &[u8],
+    intermediate: &AsIntermediateCredential,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let provisional = ProvisionalCredential::verify_signer(&answer.provisional_credential.0, intermediate)
+        .map_err(Error::ProvisionalCredentialRefused)?;
+    // It begins now by the server's clock, which may be a little ahead of ours.
+    let not_before = provisional.payload().expiration_data.not_before;
+    let now = now.max(not_before.min(now.saturating_add(CLOCK_TOLERANCE)));
+    provisional.check(intermediate, now).map_err(Error::ProvisionalCredentialRefused)?;
+    let is_for_us = provisional.payload().client_credential == *application.requested()
+        && provisional.payload().initiation_hash == <[u8; 32]>::from(Sha256::digest(body));
+    if is_for_us { Ok(()) } else { Err(Error::CredentialForAnotherRequest) }
+}
+
+/// A new client and the credential it asks for.
+struct Application {
+    client_id: ClientId,
+    key: SigningKey<ClientCredentialKey>,
+    csr: ClientCredentialCsr,
+}
+
+impl Application {
+    fn new(
+        user_name: UserName,
+        signer: &AsIntermediateCredential,
+        now: Timestamp,
+        randomness: &mut Randomness,
+    ) -> Self {
+        let client_id = ClientId { user_name, uuid: ClientUuid::generate(randomness) };
+        let key = SigningKey::generate(randomness);
+        let requested = ClientCredentialPayload::requesting(client_id.clone(), key.verifying_key(), signer, now);
+        let csr = ClientCredentialCsr::sign(ClientCredentialCsrPayload(requested), &key);
+        Self { client_id, key, csr }
+    }
+
+    fn requested(&self) -> &ClientCredentialPayload {
+        &self.csr.payload().0
+    }
+
+    /// Makes the account's keys, and the request that will create the user.
+    fn into_account(
+        self,
+        registration: &mut Registration<'_>,
+        chain: &Chain,
+        answer: InitiateRegistrationResponse,
+        opaque_registration_record: Bytes,
+    ) -> Account {
+        let now = registration.clock.now();
+        let randomness = &mut registration.randomness;
+        let user_id = UserId::generate(randomness);
+        let as_queue = OwnQueue {
+            decryption_key: HpkePrivateKey::generate(randomness),
+            ratchet_key: RatchetKey::generate(randomness),
+        };
+        let connection_keys: Vec<_> =
+            (0..CONNECTION_PACKAGES).map(|_| ConnectionKey(HpkePrivateKey::generate(randomness))).collect();
+        let connection_package = |key: &ConnectionKey| {
+            ConnectionPackage::issue(self.client_id.clone(), key.0.public_key(), &self.key, now).to_bytes()
+        };
+        let request = KeptRequest::new(&FinishRegistrationRequest {
+            provisional_credential: answer.provisional_credential,
+            sealed_registration: answer.sealed_registration,
+            opaque_registration_record,
+            user_id,
+            connection_packages: connection_keys.iter().map(connection_package).collect(),
+            queue: QueueKeys {
+                encryption_key: Bytes(as_queue.decryption_key.public_key().as_bytes().to_vec()),
+                ratchet_key: as_queue.ratchet_key.clone(),
+            },
+        });
+        Account {
+            user_name: self.client_id.user_name,
+            user_id,
+            device_name: registration.device_name.clone(),
+            client_uuid: self.client_id.uuid,
+            client_credential_key: self.key,
+            as_credential: chain.root.to_bytes(),
+            as_intermediate_credential: chain.intermediate.to_bytes(),
+            as_queue,
+            connection_keys,
+            authentication_service: AuthenticationServiceState::Finishing {
+                request,
+                client_credential_csr: self.csr.to_bytes(),
+            },
+        }
+    }
+}
