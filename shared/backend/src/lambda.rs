@@ -98,11 +98,19 @@ async fn answer<F: HttpFunction>(function: &F, event: ApiGatewayV2httpRequest) -
     }
 }
 
-/// Logs as JSON, our own events at the level that `VESTIBULE_LOG` names (`info` if it names none). Dependencies stay at
-/// warnings whatever it says: at lower levels some write requests and answers in full, and with them secrets.
+/// Logs as JSON.
 fn log_to_lambda() {
-    let level = std::env::var("VESTIBULE_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
-    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("vestibule_backend", level);
     let lines = tracing_subscriber::fmt::layer().json().without_time().with_current_span(false);
-    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+    tracing_subscriber::registry().with(lines.with_filter(log_filter(log_level()))).init();
+}
+
+/// The level that the environment variable `VESTIBULE_LOG` names; `info` if it names none.
+pub fn log_level() -> LevelFilter {
+    std::env::var("VESTIBULE_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO)
+}
+
+/// Lets through our own events at `level`. Dependencies stay at warnings whatever it is: at lower levels some write
+/// requests and answers in full, and with them secrets.
+pub fn log_filter(level: LevelFilter) -> Targets {
+    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("vestibule", level)
 }

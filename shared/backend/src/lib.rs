@@ -13,5 +13,5 @@ pub mod secret;
 
 pub use environment::{Environment, StartError};
 pub use http::{EndpointRequest, SourceAddress, signature_problem};
-pub use lambda::{EventHandler, HttpFunction, event_handler, run};
+pub use lambda::{EventHandler, HttpFunction, event_handler, log_filter, log_level, run};
 pub use vestibule_protocol::clock::Clock;

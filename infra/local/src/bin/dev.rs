@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use rand::rngs::OsRng;
-use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
+use vestibule_backend::{log_filter, log_level};
 use vestibule_local::{LocalCloud, LocalCloudError};
 
 /// Runs Vestibule's local cloud: every function, table and secret of template.yaml behind an HTTP API.
@@ -90,12 +90,7 @@ async fn end_of_process() -> io::Result<()> {
     tokio::signal::ctrl_c().await
 }
 
-/// Our own events from the level that `VESTIBULE_LOG` names. Dependencies stay at warnings whatever it says, as in the
-/// functions: at lower levels some write requests and answers in full, and with them secrets.
 fn log_to_stderr() {
-    let level = std::env::var("VESTIBULE_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
-    let ours = ["vestibule_backend", "vestibule_local"].map(|target| (target, level));
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
-    let filter = Targets::new().with_default(LevelFilter::WARN).with_targets(ours);
-    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+    tracing_subscriber::registry().with(lines.with_filter(log_filter(log_level()))).init();
 }
