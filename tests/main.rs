@@ -1,8 +1,11 @@
 //! End-to-end tests: one test binary, one module per feature.
 
 mod budgets;
+mod client;
+mod command_line;
 mod documents;
 mod faults;
 mod permissions;
 mod registration;
 mod scenarios;
+mod secrecy;

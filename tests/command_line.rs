@@ -1,0 +1,133 @@
+//! The real `vestibule` and `cargo dev`, as processes.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+/// The directory of the workspace's binaries. Cargo builds those of other packages only when asked to.
+fn binaries() -> &'static Path {
+    static BINARIES: OnceLock<PathBuf> = OnceLock::new();
+    BINARIES.get_or_init(|| {
+        // What cargo tells a test about its package would make build scripts run again.
+        let inherited = std::env::vars_os().filter(|(name, _)| {
+            let name = name.to_string_lossy();
+            !name.starts_with("CARGO_PKG_") && !name.starts_with("CARGO_MANIFEST_")
+        });
+        let build = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--workspace", "--bin", "vestibule", "--bin", "vestibule-dev"])
+            .env_clear()
+            .envs(inherited)
+            .status();
+        assert!(build.unwrap().success());
+        let test = std::env::current_exe().unwrap();
+        test.parent().and_then(Path::parent).unwrap().to_owned()
+    })
+}
+
+/// `cargo dev` on a port of its own; killed when dropped.
+struct Dev {
+    process: Child,
+    url: String,
+}
+
+impl Dev {
+    fn start(arguments: &[&str]) -> Self {
+        let mut process = Command::new(binaries().join("vestibule-dev"))
+            .args(arguments)
+            .args(["--port", "0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.strip_prefix("listening on ").expect("the first line").trim_end().to_owned();
+        Self { process, url }
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        // SIGKILL: nothing is written on the way out.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn vestibule(dev: &Dev, home: &Path, arguments: &[&str], stdin: &str) -> Output {
+    let mut process = Command::new(binaries().join("vestibule"))
+        .args(["--server", &dev.url, "--home"])
+        .arg(home)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that does not read its input may be gone already.
+    let _ = process.stdin.take().unwrap().write_all(stdin.as_bytes());
+    process.wait_with_output().unwrap()
+}
+
+fn events(output: &Output) -> Vec<Value> {
+    let stdout = std::str::from_utf8(&output.stdout).unwrap();
+    stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_user_registers_with_the_command_and_a_killed_server_forgets_nothing() {
+    let state = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let dev = Dev::start(&["--state", state.path().to_str().unwrap()]);
+    let arguments = ["--json", "register", "alice@localhost", "--device", "phone", "--password-stdin"];
+    let output = vestibule(&dev, home.path(), &arguments, "correct horse\n");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(output.stderr.is_empty());
+    let names: Vec<_> = events(&output).iter().map(|event| event["event"].clone()).collect();
+    assert_eq!(names, ["stage", "stage", "stage", "stage", "registered"]);
+    let registered = events(&output).pop().unwrap();
+    assert_eq!(registered["user_name"], "alice@localhost");
+
+    let status = vestibule(&dev, home.path(), &["--json", "status"], "");
+    let status = &events(&status)[0];
+    assert_eq!((&status["event"], &status["device"]), (&"status".into(), &"phone".into()));
+    assert!(status["credential_expires_at"].as_str().unwrap().ends_with("T00:00:00Z"));
+
+    drop(dev);
+    let dev = Dev::start(&["--state", state.path().to_str().unwrap()]);
+    let other_home = tempfile::tempdir().unwrap();
+    let output = vestibule(&dev, other_home.path(), &arguments, "another password\n");
+    assert_eq!(output.status.code(), Some(1));
+    let error = events(&output).pop().unwrap();
+    assert_eq!(error["event"], "error");
+    assert_eq!(error["problem"], "urn:vestibule:problem:user-name-taken");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.starts_with("error: ") && stderr.trim_end().lines().count() == 1, "{stderr}");
+}
+
+#[test]
+fn wrong_usage_exits_with_2_and_a_failure_with_1() {
+    let dev = Dev::start(&["--memory"]);
+    let home = tempfile::tempdir().unwrap();
+    assert_eq!(vestibule(&dev, home.path(), &["registr"], "").status.code(), Some(2));
+    assert_eq!(vestibule(&dev, home.path(), &["register"], "").status.code(), Some(2));
+    assert_eq!(vestibule(&dev, home.path(), &["status"], "").status.code(), Some(1));
+    let empty = vestibule(&dev, home.path(), &["register", "alice@localhost", "--password-stdin"], "\n");
+    assert_eq!(empty.status.code(), Some(1));
+}
+
+#[test]
+fn a_second_server_on_the_same_state_is_refused() {
+    let state = tempfile::tempdir().unwrap();
+    let _dev = Dev::start(&["--state", state.path().to_str().unwrap()]);
+    let second = Command::new(binaries().join("vestibule-dev"))
+        .args(["--port", "0", "--state"])
+        .arg(state.path())
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(String::from_utf8(second.stderr).unwrap().starts_with("error: "));
+}

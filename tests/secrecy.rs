@@ -1,0 +1,107 @@
+//! Secrets reach no log, at any level, and no answer.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use serde_json::Value;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::prelude::*;
+use vestibule_keys::Deployment;
+use vestibule_local::Fault;
+use vestibule_protocol::encoding::SecretBytes as _;
+use vestibule_tests::{Applicant, TestCloud};
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The ways in which bytes can be written into a log.
+fn spellings(secret: &[u8]) -> Vec<Vec<u8>> {
+    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let decimal = secret.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
+    let mut spellings: Vec<Vec<u8>> = vec![secret.to_vec(), hex.to_uppercase().into(), hex.into(), decimal.into()];
+    for engine in [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD] {
+        spellings.push(engine.encode(secret).into());
+    }
+    spellings
+}
+
+/// Every secret value of a secret document: whatever in it is at least 16 bytes of base64url.
+fn secrets_in(document: &Value, secrets: &mut Vec<Vec<u8>>) {
+    match document {
+        Value::Object(fields) => {
+            let is_secret = |name: &String| name.contains("key") || name.contains("setup");
+            for (name, value) in fields {
+                match value.as_str().and_then(|text| URL_SAFE_NO_PAD.decode(text).ok()) {
+                    Some(bytes) if is_secret(name) => secrets.push(bytes),
+                    _ => secrets_in(value, secrets),
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| secrets_in(value, secrets)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn no_secret_is_logged_at_any_level() {
+    let log = Log::default();
+    let writer = log.clone();
+    let lines = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+    let filter = vestibule_backend::log_filter(LevelFilter::TRACE);
+    // What other tests log meanwhile is searched too: their deployments have the same keys.
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines.with_filter(filter))).unwrap();
+
+    let cloud = TestCloud::start().await;
+    let mut secrets = vec![b"correct horse".to_vec()];
+    let deployment = Deployment::generate(cloud.domain(), cloud.now(), &mut StdRng::seed_from_u64(0));
+    for secret in &deployment.secrets {
+        secrets_in(&serde_json::from_str(&secret.json).unwrap(), &mut secrets);
+    }
+    secrets.push(deployment.root.signing_key.to_secret_bytes().to_vec());
+    assert!(secrets.len() >= 7, "the secrets of the deployment are among those looked for");
+
+    let mut alice = Applicant::new(&cloud, "alice@localhost", 1).await;
+    secrets.push(alice.client_key.to_secret_bytes().to_vec());
+    let completion = alice.initiate(&cloud).await;
+    secrets.push(completion.queue.ratchet_key.to_secret_bytes().to_vec());
+    secrets.push(completion.opaque_registration_record.0.clone());
+    let call = alice.finishing_call(&cloud, &completion);
+
+    // When something fails, more is logged.
+    for fault in [Fault::BeforeEffect, Fault::Throttled, Fault::TransactionConflict, Fault::AfterEffect] {
+        cloud.cloud.inject(move |_| Some(fault));
+        cloud.send(&call).await;
+    }
+    cloud.cloud.clear_faults();
+    let mut broken = call.clone();
+    broken.body.truncate(600);
+    let answers = [cloud.send(&broken).await, cloud.send(&call).await, cloud.send(&call).await];
+    cloud.cloud.clock().advance(std::time::Duration::from_secs(301));
+    cloud.send(&alice.finishing_call(&cloud, &completion)).await;
+
+    let log = log.0.lock().unwrap().clone();
+    let text = String::from_utf8_lossy(&log);
+    assert!(text.contains("as-finish-registration") && text.contains("WARN"), "the log is captured: {text}");
+    let alice_herself = "alice".as_bytes().to_vec();
+    for (number, secret) in secrets.iter().chain([&alice_herself]).enumerate() {
+        for spelling in spellings(secret) {
+            let is_in = |bytes: &[u8]| bytes.windows(spelling.len()).any(|window| window == spelling);
+            assert!(!is_in(&log), "secret {number} is in the log:\n{text}");
+            assert!(!answers.iter().any(|answer| is_in(&answer.body)) || *secret == alice_herself, "secret {number}");
+        }
+    }
+}
