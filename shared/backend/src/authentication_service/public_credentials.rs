@@ -6,7 +6,7 @@
 
 use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::endpoint::GetCredentialsResponse;
-use vestibule_protocol::problem::Problem;
+use vestibule_protocol::problem::{Problem, ProblemType};
 
 use crate::dynamodb::{Item, corrupt_item, failed_call};
 use crate::{Environment, StartError};
@@ -47,7 +47,7 @@ impl PublicCredentials {
         let key = Item::keyed(KEY, KEY);
         let request = self.client.get_item().table_name(&self.table).set_key(Some(key.into()));
         let answer = request.send().await.map_err(|error| failed_call("GetItem", &error))?;
-        let item = Item::from(answer.item.ok_or_else(|| corrupt_item("public credentials"))?);
+        let item = Item::from(answer.item.ok_or_else(unpublished)?);
         let list = |name| {
             let values = item.get_bytes_list(name).ok_or_else(|| corrupt_item("public credentials"))?;
             Ok(values.into_iter().map(|value| Bytes(value.to_vec())).collect())
@@ -58,4 +58,10 @@ impl PublicCredentials {
             revoked_fingerprints: list(REVOKED_FINGERPRINTS)?,
         })
     }
+}
+
+/// The problem of a deployment whose operator has not published its credentials yet.
+fn unpublished() -> Problem {
+    tracing::error!("the credentials' item is not in the table: the operator has to put it there");
+    Problem::new(ProblemType::InternalError, "the deployment has not published its credentials yet")
 }
