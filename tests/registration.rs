@@ -2,6 +2,8 @@
 
 mod bad_finishes;
 mod bad_initiations;
+mod bad_signatures;
+mod begun;
 mod repetitions;
 
 use vestibule_protocol::credential::ClientCredential;
