@@ -1,7 +1,11 @@
 //! template.yaml's permissions are enforced, and no larger than what the code needs.
 
+use vestibule_local::policy::{Decision, Effect, IamRequest, LeadingKeysCondition, Policy, Statement};
+use vestibule_local::template::{Function, Template};
 use vestibule_local::{FunctionEntry, LocalCloudError};
 use vestibule_tests::{Applicant, Call, TestCloud, json_body};
+
+use crate::scenarios::SCENARIOS;
 
 const TEMPLATE: &str = include_str!("../template.yaml");
 
@@ -82,4 +86,57 @@ async fn start_error(template: &str) -> LocalCloudError {
         .template(template)
         .provision(|operator| async move { vestibule_local::provision(&operator, &mut rand::rngs::OsRng).await });
     cloud.start().await.expect_err("a function lacks a permission")
+}
+
+/// What a statement allows, one action, resource and leading-key pattern at a time.
+fn permissions(function: &Function) -> Vec<Policy> {
+    let mut permissions = Vec::new();
+    for statement in &function.policy.statements {
+        for (action, resource) in statement
+            .actions
+            .iter()
+            .flat_map(|action| statement.resources.iter().map(move |resource| (action, resource)))
+        {
+            let with = |conditions| {
+                let (actions, resources) = (vec![action.clone()], vec![resource.clone()]);
+                Policy { statements: vec![Statement { effect: Effect::Allow, actions, resources, conditions }] }
+            };
+            if statement.conditions.is_empty() {
+                permissions.push(with(Vec::new()));
+            }
+            for condition in &statement.conditions {
+                for pattern in &condition.patterns {
+                    let operator = condition.operator;
+                    permissions.push(with(vec![LeadingKeysCondition { operator, patterns: vec![pattern.clone()] }]));
+                }
+            }
+        }
+    }
+    permissions
+}
+
+#[tokio::test]
+async fn every_permission_is_used() {
+    let mut requests: Vec<(String, IamRequest)> = Vec::new();
+    for scenario in SCENARIOS {
+        let cloud = TestCloud::start().await;
+        let prepared = (scenario.prepare)(&cloud).await;
+        // Once, again, and when what it needs has expired.
+        for wait in [0, 1, 16 * 60] {
+            cloud.cloud.clock().advance(std::time::Duration::from_secs(wait));
+            cloud.send(&(prepared.call)(&cloud)).await;
+        }
+        for call in cloud.cloud.calls() {
+            requests.extend(call.iam_requests.into_iter().map(|request| (call.function.clone(), request)));
+        }
+    }
+    let template = Template::parse(TEMPLATE, &[]).unwrap();
+    for function in &template.functions {
+        for permission in permissions(function) {
+            let is_used = requests.iter().any(|(caller, request)| {
+                *caller == function.name && matches!(permission.decide(request), Decision::Allowed)
+            });
+            assert!(is_used, "{} never needs {:?}", function.name, permission.statements[0]);
+        }
+    }
 }

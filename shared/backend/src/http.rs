@@ -210,3 +210,18 @@ fn response<T: Serialize>(
     response.body = Some(Body::Text(serde_json::to_string(body).expect("our own types are JSON")));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_an_ipv4_address_or_an_ipv6_56() {
+        let prefix = |address: &str| SourceAddress(address.parse().ok()).prefix();
+        assert_ne!(prefix("192.0.2.1"), prefix("192.0.2.2"));
+        assert_eq!(prefix("192.0.2.1"), prefix("::ffff:192.0.2.1"));
+        assert_eq!(prefix("2001:db8:1:ab00::1"), prefix("2001:db8:1:abff:ffff::2"));
+        assert_ne!(prefix("2001:db8:1:ab00::1"), prefix("2001:db8:1:ac00::1"));
+        assert_eq!(prefix("nonsense"), Vec::<u8>::new());
+    }
+}
