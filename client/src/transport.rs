@@ -91,6 +91,7 @@ pub trait Transport: Send + Sync {
 pub struct HttpTransport {
     server: ServerUrl,
     to_authentication_service: reqwest::Client,
+    to_queuing_service: reqwest::Client,
 }
 
 impl HttpTransport {
@@ -99,12 +100,17 @@ impl HttpTransport {
     /// # Errors
     /// If the system's trusted certificates cannot be loaded.
     pub fn new(server: ServerUrl) -> Result<Self, TransportError> {
-        Ok(Self { to_authentication_service: connection_pool(&server)?, server })
+        Ok(Self {
+            to_authentication_service: connection_pool(&server)?,
+            to_queuing_service: connection_pool(&server)?,
+            server,
+        })
     }
 
     async fn exchange(&self, request: &Request) -> Result<Response, reqwest::Error> {
         let pool = match request.service {
             Service::Authentication => &self.to_authentication_service,
+            Service::Queuing => &self.to_queuing_service,
         };
         let method = match request.method {
             Method::Get => reqwest::Method::GET,

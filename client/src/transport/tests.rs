@@ -1,3 +1,6 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -58,4 +61,37 @@ async fn an_endless_answer_is_cut_short() {
 async fn an_answer_that_breaks_off_is_none() {
     let broken = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12345".to_vec();
     assert!(exchange(broken).await.1.is_err());
+}
+
+#[tokio::test]
+async fn requests_share_a_connection_with_those_to_the_same_service_alone() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server: ServerUrl = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = connections.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            counted.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                let mut arrived = [0; 1024];
+                while connection.read(&mut arrived).await.is_ok_and(|length| length > 0) {
+                    connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+                }
+            });
+        }
+    });
+    let transport = HttpTransport::new(server).unwrap();
+    for (service, wanted) in [
+        (Service::Authentication, 1),
+        (Service::Authentication, 1),
+        (Service::Queuing, 2),
+        (Service::Authentication, 2),
+        (Service::Queuing, 2),
+    ] {
+        let path = "/".to_owned();
+        let request = Request { service, method: Method::Get, path, headers: Vec::new(), body: Vec::new() };
+        transport.send(&request).await.unwrap();
+        assert_eq!(connections.load(Ordering::SeqCst), wanted);
+    }
 }

@@ -358,7 +358,7 @@ impl ProvisionalCredential {
     }
 }
 
-fn check_days(
+pub(crate) fn check_days(
     expiration_data: &ExpirationData,
     max_days: u64,
     outer: Option<&ExpirationData>,
@@ -371,7 +371,7 @@ fn check_days(
     }
 }
 
-fn check_now(expiration_data: &ExpirationData, now: Timestamp) -> Result<(), CredentialError> {
+pub(crate) fn check_now(expiration_data: &ExpirationData, now: Timestamp) -> Result<(), CredentialError> {
     if expiration_data.contains(now) { Ok(()) } else { Err(CredentialError::NotValidNow) }
 }
 

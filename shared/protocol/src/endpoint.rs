@@ -5,12 +5,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::UserName;
 use crate::problem::{Problem, ProblemType};
+use crate::queuing::QsClientId;
 
 mod authentication;
+mod queuing;
 
 pub use authentication::{
     FinishRegistration, FinishRegistrationRequest, FinishRegistrationResponse, GetCredentials, GetCredentialsResponse,
     InitiateRegistration, InitiateRegistrationRequest, InitiateRegistrationResponse,
+};
+pub use queuing::{
+    ClaimKeyPackages, ClaimKeyPackagesRequest, ClaimKeyPackagesResponse, CreateQsUser, CreateQsUserRequest,
+    CreateQsUserResponse, GetKeyPackages, GetKeyPackagesResponse, GetQsKeys, GetQsKeysResponse, PublishKeyPackages,
+    PublishKeyPackagesRequest, PublishKeyPackagesResponse,
 };
 
 /// Every endpoint, in the order of the design.
@@ -46,6 +53,22 @@ pub enum Authentication {
     None,
     /// A request signature by the key of the provisional credential in the body.
     ProvisionalCredential,
+    /// A request signature by the user record key in the body.
+    QsUserRecordKey,
+    /// A request signature by the key of the client record in the path.
+    QsClientRecordKey,
+    /// A friendship token in the body.
+    FriendshipToken,
+}
+
+impl Authentication {
+    /// Whether the request carries a signature (RFC 9421).
+    pub const fn is_signature(self) -> bool {
+        match self {
+            Self::None | Self::FriendshipToken => false,
+            Self::ProvisionalCredential | Self::QsUserRecordKey | Self::QsClientRecordKey => true,
+        }
+    }
 }
 
 /// An endpoint, as documents and routers see it.
@@ -99,10 +122,7 @@ impl Description {
     /// Every problem that it can answer with.
     pub fn all_problems(&self) -> impl Iterator<Item = ProblemType> {
         let body: &[ProblemType] = if self.max_request_length > 0 { Self::BODY_PROBLEMS } else { &[] };
-        let signature: &[ProblemType] = match self.authentication {
-            Authentication::None => &[],
-            Authentication::ProvisionalCredential => Self::SIGNATURE_PROBLEMS,
-        };
+        let signature: &[ProblemType] = if self.authentication.is_signature() { Self::SIGNATURE_PROBLEMS } else { &[] };
         [body, signature, self.problems, Self::COMMON_PROBLEMS].into_iter().flatten().copied()
     }
 }
@@ -170,6 +190,25 @@ impl Path for UserPath {
         let text = parameter("user_name").unwrap_or_default();
         let user_name = text.parse().map_err(|error| Problem::new(ProblemType::InvalidUserName, error))?;
         Ok(Self { user_name })
+    }
+}
+
+/// A path that names a client of the queuing service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct QsClientPath {
+    /// The client, `{qs_client_id}`.
+    pub qs_client_id: QsClientId,
+}
+
+impl Path for QsClientPath {
+    fn expand(&self, template: &str) -> String {
+        template.replace("{qs_client_id}", &self.qs_client_id.to_string())
+    }
+
+    fn read<'a>(parameter: impl Fn(&str) -> Option<&'a str>) -> Result<Self, Problem> {
+        let text = parameter("qs_client_id").unwrap_or_default();
+        let qs_client_id = text.parse().map_err(|error| Problem::new(ProblemType::InvalidQsClientId, error))?;
+        Ok(Self { qs_client_id })
     }
 }
 

@@ -34,6 +34,14 @@ purposes! {
     AsIntermediateCredentialKey;
     /// A client's key: it signs the client's requests, connection packages and leaf credentials.
     ClientCredentialKey;
+    /// The key of a leaf credential: one for each KeyPackage, the signature key of its MLS leaf.
+    LeafCredentialKey;
+    /// The queuing service's key: it signs the answers to claims.
+    QsSigningKey;
+    /// The key of a user's record at the queuing service.
+    QsUserRecordKey;
+    /// The key of a client's record at the queuing service: it signs the client's requests and queue configs there.
+    QsClientRecordKey;
 }
 
 /// An Ed25519 private key (RFC 8032) for one purpose. Zeroized on drop, not printable.
@@ -83,6 +91,11 @@ pub struct VerifyingKey<P> {
 }
 
 impl<P> VerifyingKey<P> {
+    /// The key with these bytes, or `None` if they are not 32. Bytes that are no point verify nothing.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Some(Self { bytes: bytes.try_into().ok()?, purpose: PhantomData })
+    }
+
     /// The key's 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.bytes

@@ -3,12 +3,15 @@
 //! No AWS and no I/O: whatever needs the time or randomness is given them.
 #![deny(missing_docs)]
 
+pub mod add_package;
 pub mod clock;
 pub mod connection_package;
 pub mod credential;
 pub mod encoding;
 pub mod endpoint;
+pub mod friendship;
 pub mod keys;
+pub mod leaf_credential;
 pub mod limits;
 pub mod name;
 pub mod opaque;
@@ -16,7 +19,10 @@ pub mod opaque;
 pub mod openapi;
 pub mod problem;
 pub mod queue;
+pub mod queue_config;
+pub mod queuing;
 pub mod randomness;
 pub mod request_signature;
 pub mod signed;
+pub mod symmetric;
 pub mod time;

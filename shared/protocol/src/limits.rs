@@ -52,3 +52,25 @@ pub const MAX_INITIATE_REGISTRATION_LENGTH: usize = 4 * 1024;
 /// The largest body of a request to finish a registration: [`MAX_CONNECTION_PACKAGES`] of the largest packages in
 /// base64url, and the rest.
 pub const MAX_FINISH_REGISTRATION_LENGTH: usize = 96 * 1024;
+
+/// How long the keys of the queuing service may be valid under one signature of the root: a year, leap or not.
+pub const MAX_QS_KEYS_DAYS: u64 = 366;
+
+/// How long a KeyPackage, and with it its leaf credential, may be valid: openmls' own bound.
+pub const MAX_KEY_PACKAGE_DAYS: u64 = 84;
+
+/// How many ordinary KeyPackages a client may publish at once, beside the last-resort one.
+pub const MAX_KEY_PACKAGES: usize = 100;
+
+/// The largest AddPackage in bytes. Ours have about 1300; the rest is for other MLS implementations' capabilities.
+pub const MAX_ADD_PACKAGE_LENGTH: usize = 2048;
+
+/// The largest body of a request to create a user at the queuing service.
+pub const MAX_CREATE_QS_USER_LENGTH: usize = 4 * 1024;
+
+/// The largest body of a request to publish KeyPackages: [`MAX_KEY_PACKAGES`] and a last-resort one of the largest size
+/// in base64url, and the rest.
+pub const MAX_PUBLISH_KEY_PACKAGES_LENGTH: usize = 288 * 1024;
+
+/// The largest body of a request to claim KeyPackages.
+pub const MAX_CLAIM_KEY_PACKAGES_LENGTH: usize = 1024;

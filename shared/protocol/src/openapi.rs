@@ -6,9 +6,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::endpoint::{
-    Authentication, Description, ENDPOINTS, Endpoint, FinishRegistration, GetCredentials, InitiateRegistration,
-};
+use crate::endpoint::{Description, ENDPOINTS, Endpoint, FinishRegistration, GetCredentials, InitiateRegistration};
 use crate::problem::{PROBLEM_MEDIA_TYPE, ProblemDocument, ProblemType};
 
 /// The description, as `docs/openapi.json` has it.
@@ -106,9 +104,10 @@ fn parameters(description: &Description) -> Vec<Value> {
         let name = segment.strip_prefix('{')?.strip_suffix('}')?;
         Some(json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
     });
-    let signature: &[&str] = match description.authentication {
-        Authentication::None => &[],
-        Authentication::ProvisionalCredential => &["Content-Digest", "Signature-Input", "Signature"],
+    let signature: &[&str] = if description.authentication.is_signature() {
+        &["Content-Digest", "Signature-Input", "Signature"]
+    } else {
+        &[]
     };
     let in_header = signature.iter().map(|name| json!({ "$ref": format!("#/components/parameters/{name}") }));
     in_path.chain(in_header).collect()

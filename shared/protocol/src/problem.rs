@@ -98,6 +98,54 @@ problem_types! {
     /// A queue's encryption key is not a valid key.
     QueueKeyInvalid = ("queue-key-invalid", 400, "The queue's encryption key is not valid");
 
+    /// A QS client id in the path is not one.
+    InvalidQsClientId = ("invalid-qs-client-id", 400, "The QS client id is not well-formed");
+    /// There is no such client at the queuing service.
+    QsClientUnknown = ("qs-client-unknown", 404, "There is no such client at the queuing service");
+    /// A record key is not an Ed25519 key, or the client record is not signed by its own key or is for another user.
+    QsRecordInvalid = ("qs-record-invalid", 400, "A QS record is not valid");
+    /// The record key has been used before, with something else.
+    QsRecordTaken = ("qs-record-taken", 409, "A QS record with this key exists");
+    /// The friendship token's hash is, or was, another user's.
+    FriendshipTokenTaken = ("friendship-token-taken", 409, "The friendship token is taken");
+    /// No user has this friendship token (any more).
+    FriendshipTokenUnknown = ("friendship-token-unknown", 403, "The friendship token is unknown or retired");
+    /// The user has no KeyPackage that could be handed out.
+    NoKeyPackages = ("no-key-packages", 404, "The user has no KeyPackages");
+
+    /// More KeyPackages than may be published at once.
+    KeyPackageCount = ("key-package-count", 400, "There are too many KeyPackages");
+    /// A KeyPackage with what belongs to it is too large.
+    KeyPackageTooLarge = ("key-package-too-large", 400, "A KeyPackage is too large");
+    /// A KeyPackage, or what surrounds it, does not decode or breaks a rule of MLS.
+    KeyPackageMalformed = ("key-package-malformed", 400, "A KeyPackage is malformed");
+    /// A KeyPackage is of another ciphersuite.
+    KeyPackageCiphersuite = ("key-package-ciphersuite", 400, "A KeyPackage is of another ciphersuite");
+    /// A signature of a KeyPackage is wrong.
+    KeyPackageSignatureInvalid = ("key-package-signature-invalid", 400, "A KeyPackage's signature is not valid");
+    /// A KeyPackage is not valid yet, or not any more.
+    KeyPackageExpired = ("key-package-expired", 400, "A KeyPackage is not valid at this time");
+    /// A KeyPackage's lifetime is too long or not in whole days.
+    KeyPackageLifetime = ("key-package-lifetime", 400, "A KeyPackage has a lifetime that is not accepted");
+    /// A KeyPackage's capabilities lack what it uses itself.
+    KeyPackageCapabilities = ("key-package-capabilities", 400, "A KeyPackage's capabilities lack what is needed");
+    /// A KeyPackage has extensions that it must not have.
+    KeyPackageExtensions = ("key-package-extensions", 400, "A KeyPackage has an extension that is not accepted");
+    /// A KeyPackage's credential is not a leaf credential for its key and lifetime.
+    LeafCredentialInvalid = ("leaf-credential-invalid", 400, "A KeyPackage's leaf credential is not valid");
+    /// A KeyPackage has no queue config, or one of the wrong size.
+    QueueConfigMissing = ("queue-config-missing", 400, "A KeyPackage has no queue config of the right size");
+    /// No last-resort KeyPackage was sent.
+    LastResortMissing = ("last-resort-missing", 400, "The last-resort KeyPackage is missing");
+    /// The last-resort extension is where it must not be, or not where it must be.
+    LastResortMisplaced = ("last-resort-misplaced", 400, "The last-resort extension is not where it belongs");
+    /// Two KeyPackages are the same or have something in common.
+    KeyPackageDuplicate = ("key-package-duplicate", 400, "Two KeyPackages have something in common");
+    /// A newer generation of KeyPackages was published before.
+    GenerationOutdated = ("generation-outdated", 409, "A newer generation of KeyPackages is published");
+    /// Other KeyPackages were published under this generation.
+    GenerationTaken = ("generation-taken", 409, "Other KeyPackages are published under this generation");
+
     /// Too many requests of this kind.
     RateLimited = ("rate-limited", 429, "Too many requests");
     /// Something the service needs does not answer, or two requests met. The same request may be sent again.

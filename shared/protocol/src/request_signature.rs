@@ -21,6 +21,8 @@ const LABEL: &str = "sig";
 pub enum Service {
     /// The authentication service.
     Authentication,
+    /// The queuing service.
+    Queuing,
 }
 
 impl Service {
@@ -28,6 +30,7 @@ impl Service {
     pub fn tag(self, domain: &Domain) -> String {
         let service = match self {
             Self::Authentication => "as",
+            Self::Queuing => "qs",
         };
         format!("vestibule:{service}:{domain}")
     }

@@ -72,15 +72,26 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// What the signature covers, as in MLS (RFC 9420, section 5.1.2):
-/// `struct { opaque label<V>; opaque content<V>; } SignContent`.
+/// What the signature covers.
 fn sign_content<P: SignedPayload>(payload: &[u8]) -> Vec<u8> {
-    let label = format!("Vestibule 1.0 {}", P::TYPE_NAME);
-    let mut content = Vec::with_capacity(label.len() + payload.len() + 8);
-    for part in [label.as_bytes(), payload] {
-        VLByteSlice(part).tls_serialize(&mut content).expect("a Vec takes whatever is written");
+    labelled(P::TYPE_NAME, payload)
+}
+
+/// `content` under the label `"Vestibule 1.0 <name>"`, framed as in MLS (RFC 9420, section 5.1.2):
+/// `struct { opaque label<V>; opaque content<V>; } SignContent`.
+pub(crate) fn labelled(name: &str, content: &[u8]) -> Vec<u8> {
+    let label = format!("Vestibule 1.0 {name}");
+    let mut framed = Vec::with_capacity(label.len() + content.len() + 8);
+    for part in [label.as_bytes(), content] {
+        VLByteSlice(part).tls_serialize(&mut framed).expect("a Vec takes whatever is written");
     }
-    content
+    framed
+}
+
+/// The SHA-256 hash of `content` under the label `"Vestibule 1.0 <name>"`: an identifier that means nothing under
+/// another label.
+pub(crate) fn labelled_hash(name: &str, content: &[u8]) -> [u8; 32] {
+    Sha256::digest(labelled(name, content)).into()
 }
 
 /// A signed structure that was received and decoded, whose signature nobody has checked yet.
@@ -103,11 +114,14 @@ impl<P: SignedPayload> Unverified<P> {
         let malformed = |_| SignedError::Malformed;
         let (payload_bytes, rest) = VLBytes::tls_deserialize_bytes(bytes).map_err(malformed)?;
         let signature = VLBytes::tls_deserialize_exact_bytes(rest).map_err(malformed)?;
-        Ok(Self {
-            payload: P::tls_deserialize_exact_bytes(payload_bytes.as_slice()).map_err(malformed)?,
-            payload_bytes: payload_bytes.into(),
-            signature: signature.as_slice().try_into().map_err(|_| SignedError::Malformed)?,
-        })
+        let signature = signature.as_slice().try_into().map_err(|_| SignedError::Malformed)?;
+        Self::from_parts(payload_bytes.into(), signature)
+    }
+
+    /// Puts together what did not travel together.
+    pub(crate) fn from_parts(payload_bytes: Vec<u8>, signature: [u8; 64]) -> Result<Self, SignedError> {
+        let payload = P::tls_deserialize_exact_bytes(&payload_bytes).map_err(|_| SignedError::Malformed)?;
+        Ok(Self { payload, payload_bytes, signature })
     }
 
     /// What the structure says, true or not: enough to find the key to verify it with.
@@ -148,6 +162,11 @@ impl<P: SignedPayload> Verified<P> {
     /// What the structure says.
     pub fn payload(&self) -> &P {
         &self.payload
+    }
+
+    /// The payload's bytes and the signature, for structures that do not travel as a `Signed`.
+    pub(crate) fn into_parts(self) -> (Vec<u8>, [u8; 64]) {
+        (self.payload_bytes, self.signature)
     }
 
     /// The structure's name.
