@@ -4,5 +4,6 @@ mod budgets;
 mod documents;
 mod faults;
 mod permissions;
+mod queuing_service;
 mod registration;
 mod scenarios;
