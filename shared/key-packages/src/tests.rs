@@ -1,3 +1,5 @@
+mod interoperability;
+
 use std::sync::LazyLock;
 
 use openmls_traits::crypto::OpenMlsCrypto as _;
