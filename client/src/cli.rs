@@ -7,8 +7,8 @@
 //!
 //! | `event` | fields |
 //! |---|---|
-//! | `stage` | `name` (`initiate`, `finish`), `state` (`started`, `resumed`, `done`) |
-//! | `registered` | `user_name`, `client_id` |
+//! | `stage` | `name` (`initiate`, `finish`, `queuing-service`, `key-packages`), `state` (`started`, `resumed`, `done`) |
+//! | `registered` | `user_name`, `client_id`, `qs_user_id`, `qs_client_id` |
 //! | `status` | `user_name`, `device`, `credential_expires_at` (RFC 3339, UTC) |
 //! | `error` | `problem` (a URN: the server's problem type or one of [`Error::urn`]'s), `detail` |
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use serde::Serialize;
+use vestibule_protocol::queuing::{QsClientId, QsUserId};
 
 use super::CommandError;
 use crate::client::{Registered, Status};
@@ -19,7 +20,7 @@ const TICK: Duration = Duration::from_millis(100);
 #[serde(tag = "event", rename_all = "kebab-case")]
 enum Event<'a> {
     Stage { name: &'a str, state: &'a str },
-    Registered { user_name: &'a str, client_id: &'a str },
+    Registered { user_name: &'a str, client_id: &'a str, qs_user_id: QsUserId, qs_client_id: QsClientId },
     Status { user_name: &'a str, device: &'a str, credential_expires_at: &'a str },
     Error { problem: &'a str, detail: &'a str },
 }
@@ -77,7 +78,8 @@ impl<'a> Report<'a> {
         let user_name = registered.user_name.as_str();
         if self.json {
             let client_id = registered.client_id.to_string();
-            return self.event(&Event::Registered { user_name, client_id: &client_id });
+            let Registered { qs_user_id, qs_client_id, .. } = *registered;
+            return self.event(&Event::Registered { user_name, client_id: &client_id, qs_user_id, qs_client_id });
         }
         let is_new = if self.has_progressed { "Welcome! You are" } else { "You are already" };
         let expires_at = rfc_3339(status.credential_validity.not_after);
@@ -120,7 +122,7 @@ impl<'a> Report<'a> {
     }
 
     fn event(&mut self, event: &Event<'_>) {
-        let line = serde_json::to_string(event).expect("an event is made of strings");
+        let line = serde_json::to_string(event).expect("an event is made of what JSON can say");
         let _ = writeln!(self.stdout, "{line}");
         let _ = self.stdout.flush();
     }

@@ -53,6 +53,10 @@ async fn register_prints_plain_lines_and_a_summary() {
                   initiate: done\n\
                   finish: create the user\n\
                   finish: done\n\
+                  queuing-service: create a pseudonym at the queuing service\n\
+                  queuing-service: done\n\
+                  key-packages: publish KeyPackages for friends\n\
+                  key-packages: done\n\
                   Welcome! You are registered as alice@localhost.\n\
                   This device is 'laptop'; its credential is valid until 2027-04-15T00:00:00Z.\n";
     assert_eq!((ran.exit_code, ran.stdout.as_str(), ran.stderr.as_str()), (0, wanted, ""));
@@ -64,12 +68,26 @@ async fn register_and_status_print_events_for_scripts() {
     let register = ["--json", "register", ALICE, "--device", "laptop", "--password-stdin"];
     let ran = vestibule(&device, &register).await;
     let client_id = device.service.deployment().users[ALICE].client_id.clone();
-    let registered = json!({"event": "registered", "user_name": ALICE, "client_id": client_id});
+    let (qs_user_id, qs_client_id) = {
+        let queuing = &device.service.deployment().queuing;
+        (queuing.users.keys().next().unwrap().clone(), queuing.clients.keys().next().unwrap().clone())
+    };
+    let registered = json!({
+        "event": "registered",
+        "user_name": ALICE,
+        "client_id": client_id,
+        "qs_user_id": qs_user_id,
+        "qs_client_id": qs_client_id,
+    });
     let events = [
         json!({"event": "stage", "name": "initiate", "state": "started"}),
         json!({"event": "stage", "name": "initiate", "state": "done"}),
         json!({"event": "stage", "name": "finish", "state": "started"}),
         json!({"event": "stage", "name": "finish", "state": "done"}),
+        json!({"event": "stage", "name": "queuing-service", "state": "started"}),
+        json!({"event": "stage", "name": "queuing-service", "state": "done"}),
+        json!({"event": "stage", "name": "key-packages", "state": "started"}),
+        json!({"event": "stage", "name": "key-packages", "state": "done"}),
         registered.clone(),
     ];
     assert_eq!((ran.exit_code, ran.events().as_slice()), (0, events.as_slice()));
