@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::{Device, PASSWORD};
+use crate::testing::{Device, KEY_PACKAGES, PASSWORD};
 use crate::transport::TransportError;
 
 const ALICE: &str = "alice@localhost";
@@ -101,6 +101,7 @@ async fn register_and_status_print_events_for_scripts() {
         "user_name": ALICE,
         "device": "laptop",
         "credential_expires_at": "2027-04-15T00:00:00Z",
+        "key_packages": {"remaining": KEY_PACKAGES, "last_resort_uses": 0},
     });
     assert_eq!((ran.exit_code, ran.events()), (0, vec![status]));
 }
@@ -111,8 +112,49 @@ async fn status_is_for_people_too() {
     vestibule(&device, &["register", ALICE, "--device", "laptop", "--password-stdin"]).await;
     let ran = vestibule(&device, &["status"]).await;
     let names: Vec<_> = ran.stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(names, ["user", "device", "client", "credential", "server", "root"]);
+    assert_eq!(names, ["user", "device", "client", "credential", "packages", "server", "root"]);
     assert!(ran.stdout.contains("credential  valid until 2027-04-15T00:00:00Z\n"), "{}", ran.stdout);
+}
+
+#[tokio::test]
+async fn status_needs_no_server_for_what_is_known_here() {
+    let device = Device::new();
+    vestibule(&device, &["register", ALICE, "--password-stdin"]).await;
+    let unplugged = || device.instead(|_| Some(Err(TransportError("unplugged".to_owned()))));
+    let ran = vestibule_with(&device, &["status"], "", |_| unplugged()).await;
+    let wanted = "packages    not known: no answer from http://127.0.0.1:8787: unplugged";
+    assert!(ran.exit_code == 0 && ran.stdout.contains(wanted) && ran.stderr.is_empty(), "{ran:?}");
+    let status = vestibule_with(&device, &["status", "--json"], "", |_| unplugged()).await.events().remove(0);
+    assert_eq!((&status["event"], &status["key_packages"]), (&json!("status"), &Value::Null));
+    assert_eq!(status["key_packages_problem"], "urn:vestibule:client:server-unreachable");
+}
+
+#[tokio::test]
+async fn key_packages_are_published_and_claimed_with_the_friendship_code() {
+    let (alice, bob) = {
+        let alice = Device::of_today();
+        let bob = alice.another();
+        (alice, bob)
+    };
+    vestibule(&alice, &["register", ALICE, "--password-stdin"]).await;
+    vestibule(&bob, &["register", "bob@localhost", "--password-stdin"]).await;
+
+    let published = vestibule(&alice, &["--json", "key-packages", "publish", "--count", "1"]).await;
+    assert_eq!(published.events(), [json!({"event": "published", "count": 1, "last_resort": true})]);
+    let event = vestibule(&alice, &["--json", "friendship-code"]).await.events().remove(0);
+    let code = vestibule(&alice, &["friendship-code"]).await.stdout;
+    assert_eq!(event, json!({"event": "friendship-code", "code": code.trim_end()}));
+
+    for last_resort in [false, true, true] {
+        let claimed = vestibule(&bob, &["--json", "key-packages", "claim", code.trim_end()]).await;
+        let package = &claimed.events()[0]["packages"][0];
+        assert_eq!((&package["user_name"], &package["last_resort"]), (&json!(ALICE), &json!(last_resort)));
+        assert_eq!(package["key_package_ref"].as_str().unwrap().len(), 43);
+    }
+    let claimed = vestibule(&bob, &["key-packages", "claim", &code]).await;
+    assert!(claimed.stdout.starts_with("alice@localhost: KeyPackage "), "{claimed:?}");
+    let published = vestibule(&alice, &["key-packages", "publish", "--count", "0"]).await;
+    assert_eq!(published.stdout, "Published 0 KeyPackages and a last-resort one.\n");
 }
 
 #[tokio::test]
@@ -153,6 +195,10 @@ async fn every_failure_is_one_line_and_an_event() {
         (vec!["register", ALICE], "client:password-unusable", "use --password-stdin"),
         (vec!["--server", "http://example.org", "status"], "client:invalid-server", "use https://"),
         (vec!["register", ALICE, "--trusted-root", "x"], "client:invalid-fingerprint", "43 characters"),
+        (vec!["key-packages", "publish", "--count", "101"], "client:not-registered", "run `vestibule register"),
+        (vec!["key-packages", "publish", "--count", "many"], "client:invalid-count", "at most 100 KeyPackages"),
+        (vec!["key-packages", "claim", "x"], "client:invalid-friendship-code", "was all of it copied?"),
+        (vec!["friendship-code"], "client:not-registered", "run `vestibule register"),
         (vec!["register", ALICE, "--device", "\u{7}"], "client:invalid-device-name", "printable"),
     ] {
         let plain = vestibule(&device, &arguments).await;
