@@ -28,7 +28,7 @@ async fn no_endpoint_makes_more_dynamodb_calls_than_its_budget() {
             scenario.budget,
             buckets.len()
         ));
-        if calls.len() > scenario.budget || buckets.len() != usize::from(scenario.is_rate_limited) {
+        if calls.len() > scenario.budget || buckets.len() != scenario.rate_limits {
             over_budget.push(scenario.function);
         }
     }

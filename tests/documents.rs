@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+mod queuing_vectors;
 mod vectors;
 
 /// Compares a generated document with the committed one, or replaces it.

@@ -91,5 +91,8 @@ async fn disturbed(scenario: &Scenario, position: usize, fault: Fault, duration:
 }
 
 async fn outcome(cloud: &TestCloud, prepared: &Prepared, answer: &vestibule_tests::Answer) -> Outcome {
-    Outcome { answer: (prepared.stable)(answer), state: cloud.state().await }
+    Outcome {
+        answer: (prepared.stable)(answer),
+        state: cloud.state().await.into_iter().filter_map(prepared.settled).collect(),
+    }
 }

@@ -4,6 +4,9 @@
 mod applicant;
 #[path = "support/cloud.rs"]
 mod cloud;
+#[path = "support/pseudonym.rs"]
+mod pseudonym;
 
 pub use applicant::Applicant;
-pub use cloud::{Answer, Call, TestCloud, json_body};
+pub use cloud::{Answer, Call, TestCloud, all_at_once, json_body};
+pub use pseudonym::Pseudonym;

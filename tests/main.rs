@@ -6,6 +6,7 @@ mod command_line;
 mod documents;
 mod faults;
 mod permissions;
+mod queuing_service;
 mod registration;
 mod scenarios;
 mod secrecy;

@@ -68,7 +68,7 @@ async fn the_functions_template_and_endpoints_are_one_list() {
     for endpoint in vestibule_protocol::endpoint::ENDPOINTS {
         let call = Call {
             method: endpoint.method.as_str().to_owned(),
-            path: endpoint.path.replace("{user_name}", "nobody@localhost"),
+            path: endpoint.path.replace("{user_name}", "nobody@localhost").replace("{qs_client_id}", "AA"),
             headers: std::collections::BTreeMap::new(),
             body: json_body(&serde_json::json!({})),
         };

@@ -35,6 +35,7 @@ async fn a_user_registers_and_gets_the_credential_asked_for() {
         "USER#alice@localhost / USER".to_owned(),
         format!("USER_ID#{} / USER_ID", completion.user_id),
         format!("CLIENT#alice@localhost/{client} / QUEUE"),
+        "KEYS / KEYS".to_owned(),
     ];
     assert_eq!(keys, expected);
 }

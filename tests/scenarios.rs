@@ -6,8 +6,12 @@ use std::future::Future;
 use std::pin::Pin;
 
 use serde_json::Value;
-use vestibule_protocol::endpoint::{Endpoint as _, FinishRegistration, GetCredentials, InitiateRegistration};
-use vestibule_tests::{Answer, Applicant, Call, TestCloud, json_body};
+use tokio::sync::OnceCell;
+use vestibule_protocol::endpoint::{
+    ClaimKeyPackages, ClaimKeyPackagesResponse, CreateQsUser, Endpoint as _, FinishRegistration, GetCredentials,
+    GetKeyPackages, GetQsKeys, InitiateRegistration, PublishKeyPackages, PublishKeyPackagesRequest,
+};
+use vestibule_tests::{Answer, Applicant, Call, Pseudonym, TestCloud, json_body};
 
 /// An endpoint's scenario.
 pub(crate) struct Scenario {
@@ -17,8 +21,8 @@ pub(crate) struct Scenario {
     pub(crate) prepare: fn(&TestCloud) -> Pin<Box<dyn Future<Output = Prepared> + Send + '_>>,
     /// The most DynamoDB calls that one request may make (design, section 7), the rate limit's apart.
     pub(crate) budget: usize,
-    /// Whether the endpoint counts against a rate limit.
-    pub(crate) is_rate_limited: bool,
+    /// Against how many rate limits one request counts.
+    pub(crate) rate_limits: usize,
 }
 
 /// A call that is ready to be made.
@@ -27,11 +31,17 @@ pub(crate) struct Prepared {
     pub(crate) call: Box<dyn Fn(&TestCloud) -> Call + Send>,
     /// What of the answer is the same every time.
     pub(crate) stable: fn(&Answer) -> Value,
+    /// What of an item is the same, however often the request had to be sent; none if the item may be gone.
+    pub(crate) settled: fn(Value) -> Option<Value>,
 }
 
 impl Prepared {
     fn new(call: impl Fn(&TestCloud) -> Call + Send + 'static) -> Self {
-        Self { call: Box::new(call), stable: |answer| serde_json::from_slice(&answer.body).unwrap_or(Value::Null) }
+        Self {
+            call: Box::new(call),
+            stable: |answer| serde_json::from_slice(&answer.body).unwrap_or(Value::Null),
+            settled: Some,
+        }
     }
 }
 
@@ -40,7 +50,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         function: GetCredentials::DESCRIPTION.function,
         prepare: |_| Box::pin(async { Prepared::new(|_| Call::new::<GetCredentials>(&(), Vec::new())) }),
         budget: 1,
-        is_rate_limited: false,
+        rate_limits: 0,
     },
     Scenario {
         function: InitiateRegistration::DESCRIPTION.function,
@@ -53,7 +63,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
             })
         },
         budget: 1,
-        is_rate_limited: true,
+        rate_limits: 1,
     },
     Scenario {
         function: FinishRegistration::DESCRIPTION.function,
@@ -65,9 +75,95 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
             })
         },
         budget: 1,
-        is_rate_limited: false,
+        rate_limits: 0,
+    },
+    Scenario {
+        function: GetQsKeys::DESCRIPTION.function,
+        prepare: |_| Box::pin(async { Prepared::new(|_| Call::new::<GetQsKeys>(&(), Vec::new())) }),
+        budget: 1,
+        rate_limits: 0,
+    },
+    Scenario {
+        function: CreateQsUser::DESCRIPTION.function,
+        prepare: |cloud| {
+            Box::pin(async {
+                let alice = Pseudonym::new(cloud, "alice@localhost", 1).await;
+                Prepared::new(move |cloud| alice.creating_call(cloud, &alice.creation()))
+            })
+        },
+        budget: 1,
+        rate_limits: 1,
+    },
+    Scenario {
+        function: PublishKeyPackages::DESCRIPTION.function,
+        prepare: |cloud| {
+            Box::pin(async {
+                let (alice, generation) = with_packages(cloud).await;
+                Prepared::new(move |cloud| alice.publishing_call(cloud, &generation))
+            })
+        },
+        // One read, two batches, one update.
+        budget: 4,
+        rate_limits: 0,
+    },
+    Scenario {
+        function: GetKeyPackages::DESCRIPTION.function,
+        prepare: |cloud| {
+            Box::pin(async {
+                let alice = published(cloud).await;
+                Prepared::new(move |cloud| alice.supply_call(cloud))
+            })
+        },
+        budget: 1,
+        rate_limits: 0,
+    },
+    Scenario {
+        function: ClaimKeyPackages::DESCRIPTION.function,
+        prepare: |cloud| {
+            Box::pin(async {
+                let call = published(cloud).await.claiming_call();
+                Prepared {
+                    // Another package each time, and one may be wasted if an answer gets lost.
+                    stable: |answer| answer.success::<ClaimKeyPackagesResponse>().add_packages.len().into(),
+                    settled: without_packages,
+                    ..Prepared::new(move |_| call.clone())
+                }
+            })
+        },
+        // A query, and for the one client an update and a delete.
+        budget: 3,
+        rate_limits: 2,
     },
 ];
+
+/// How many ordinary packages the scenarios publish: one more than fits into a batch.
+const PACKAGES: usize = 26;
+
+/// Alice at the queuing service, and a generation for her to publish. HPKE takes its randomness from the system, so the
+/// packages are made once: every cloud is to store the same.
+async fn with_packages(cloud: &TestCloud) -> (Pseudonym, PublishKeyPackagesRequest) {
+    static GENERATION: OnceCell<PublishKeyPackagesRequest> = OnceCell::const_new();
+    let mut alice = Pseudonym::new(cloud, "alice@localhost", 1).await.create(cloud).await;
+    let generation = GENERATION.get_or_init(|| async { alice.generation(cloud, 1, PACKAGES) }).await.clone();
+    (alice, generation)
+}
+
+async fn published(cloud: &TestCloud) -> Pseudonym {
+    let (alice, generation) = with_packages(cloud).await;
+    assert_eq!(cloud.send(&alice.publishing_call(cloud, &generation)).await.status, 200);
+    alice
+}
+
+/// An item without what claims wear out.
+fn without_packages(mut item: Value) -> Option<Value> {
+    if item["sk"]["S"].as_str().is_some_and(|key| key.starts_with("KEY_PACKAGE#")) {
+        return None;
+    }
+    let attributes = item.as_object_mut()?;
+    attributes.remove("head");
+    attributes.remove("last_resort_uses");
+    Some(item)
+}
 
 #[test]
 fn every_endpoint_has_a_scenario() {

@@ -24,30 +24,30 @@ use vestibule_protocol::time::Timestamp;
 use super::assert_current;
 
 /// 2027-01-15T08:00:00Z.
-const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+pub(super) const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
-fn hex(bytes: impl AsRef<[u8]>) -> String {
+pub(super) fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn signing_key<P: KeyPurpose>(byte: u8) -> SigningKey<P> {
+pub(super) fn signing_key<P: KeyPurpose>(byte: u8) -> SigningKey<P> {
     SigningKey::from_secret_bytes(&[byte; 32]).unwrap()
 }
 
-fn secret_hex(secret: &impl SecretBytes) -> String {
+pub(super) fn secret_hex(secret: &impl SecretBytes) -> String {
     hex(&*secret.to_secret_bytes())
 }
 
-fn domain() -> Domain {
+pub(super) fn domain() -> Domain {
     "example.org".parse().unwrap()
 }
 
-fn client_id() -> ClientId {
+pub(super) fn client_id() -> ClientId {
     "alice@example.org/7f0c1f0e-5b5b-4c66-9d2e-0d6f5a1c2b3d".parse().unwrap()
 }
 
 /// A signed structure: how it was made and what came out.
-fn structure<P: SignedPayload>(signed: &Verified<P>, key: &SigningKey<P::Signer>) -> Value {
+pub(super) fn structure<P: SignedPayload>(signed: &Verified<P>, key: &SigningKey<P::Signer>) -> Value {
     json!({
         "label": format!("Vestibule 1.0 {}", P::TYPE_NAME),
         "signer_private_key": secret_hex(key),

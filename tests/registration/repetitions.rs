@@ -9,7 +9,7 @@ use rand::seq::SliceRandom as _;
 use vestibule_local::Delivery;
 use vestibule_protocol::endpoint::{GetCredentials, InitiateRegistration};
 use vestibule_protocol::problem::ProblemType;
-use vestibule_tests::{Applicant, Call, TestCloud, json_body};
+use vestibule_tests::{Applicant, Call, TestCloud, all_at_once, json_body};
 
 #[tokio::test]
 async fn the_same_finish_gets_the_same_answer_even_after_the_fifteen_minutes() {
@@ -61,7 +61,7 @@ async fn one_finish_sent_many_times_at_once_is_one_finish() {
     let cloud = Arc::new(TestCloud::start().await);
     let mut alice = Applicant::new(&cloud, "alice@localhost", 1).await;
     let completion = alice.initiate(&cloud).await;
-    let calls = (0..16).map(|_| alice.finishing_call(&cloud, &completion)).collect();
+    let calls: Vec<_> = (0..16).map(|_| alice.finishing_call(&cloud, &completion)).collect();
     let answers = all_at_once(&cloud, calls).await;
     assert!(answers.iter().all(|answer| answer.status == 201 && answer.body == answers[0].body));
 }
@@ -104,13 +104,4 @@ async fn an_event_that_lambda_delivers_twice_is_handled_once() {
         let answer = cloud.send(&alice.finishing_call(&cloud, &completion)).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
     }
-}
-
-async fn all_at_once(cloud: &Arc<TestCloud>, calls: Vec<Call>) -> Vec<vestibule_tests::Answer> {
-    let mut tasks = tokio::task::JoinSet::new();
-    for call in calls {
-        let cloud = Arc::clone(cloud);
-        tasks.spawn(async move { cloud.send(&call).await });
-    }
-    tasks.join_all().await
 }

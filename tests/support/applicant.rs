@@ -4,12 +4,13 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use vestibule_protocol::connection_package::ConnectionPackage;
 use vestibule_protocol::credential::{
-    AsIntermediateCredential, ClientCredentialCsr, ClientCredentialCsrPayload, ClientCredentialPayload,
+    AsIntermediateCredential, ClientCredential, ClientCredentialCsr, ClientCredentialCsrPayload,
+    ClientCredentialPayload,
 };
 use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::endpoint::{
-    FinishRegistration, FinishRegistrationRequest, InitiateRegistration, InitiateRegistrationRequest,
-    InitiateRegistrationResponse, UserPath,
+    FinishRegistration, FinishRegistrationRequest, FinishRegistrationResponse, InitiateRegistration,
+    InitiateRegistrationRequest, InitiateRegistrationResponse, UserPath,
 };
 use vestibule_protocol::keys::{ClientCredentialKey, HpkePrivateKey, SigningKey};
 use vestibule_protocol::name::{ClientId, ClientUuid, UserId, UserName};
@@ -118,9 +119,17 @@ impl Applicant {
 
     /// Registers.
     pub async fn register(mut self, cloud: &TestCloud) -> Self {
+        self.register_for_credential(cloud).await;
+        self
+    }
+
+    /// Registers and gives the credential that comes of it.
+    pub async fn register_for_credential(&mut self, cloud: &TestCloud) -> ClientCredential {
+        let (_, intermediate) = cloud.credentials().await;
         let completion = self.initiate(cloud).await;
         let answer = cloud.send(&self.finishing_call(cloud, &completion)).await;
-        assert_eq!(answer.status, 201, "{}", answer.text());
-        self
+        let response: FinishRegistrationResponse = answer.success();
+        ClientCredential::verify_chain(&response.client_credential.0, &intermediate, cloud.now())
+            .expect("the credential verifies")
     }
 }

@@ -1,6 +1,7 @@
 //! A local cloud for a test, and raw requests to it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -27,6 +28,9 @@ pub struct TestCloud {
 }
 
 impl TestCloud {
+    /// What the deployment's keys follow from.
+    pub const KEY_SEED: u64 = 0;
+
     /// Starts one.
     pub async fn start() -> Self {
         Self::start_with(|builder| builder).await
@@ -38,9 +42,12 @@ impl TestCloud {
             .clock(Self::common_clock())
             .randomness(Randomness::seeded(1))
             .parameter("RegistrationsPerSourceAndHour", "1000000")
-            .provision(
-                |operator| async move { vestibule_local::provision(&operator, &mut StdRng::seed_from_u64(0)).await },
-            );
+            .parameter("QsUsersPerSourceAndHour", "1000000")
+            .parameter("ClaimsPerSourceAndHour", "1000000")
+            .parameter("ClaimsPerFriendshipTokenAndHour", "1000000")
+            .provision(|operator| async move {
+                vestibule_local::provision(&operator, &mut StdRng::seed_from_u64(Self::KEY_SEED)).await
+            });
         let cloud = change(builder).start().await.expect("the local cloud starts");
         Self { cloud, http: http_client() }
     }
@@ -92,7 +99,7 @@ impl TestCloud {
     /// Every item of every table, but for the counts of rate limits.
     pub async fn state(&self) -> Vec<Value> {
         let mut items = Vec::new();
-        for table in ["AsTable", "AsQueueTable"] {
+        for table in ["AsTable", "AsQueueTable", "QsTable", "QsQueueTable"] {
             items.extend(self.cloud.items(table).await.expect("the table can be read"));
         }
         items.retain(|item| !item["pk"]["S"].as_str().expect("a key").starts_with("BUCKET#"));
@@ -151,6 +158,16 @@ impl Call {
         self.headers.remove(name);
         self
     }
+}
+
+/// Sends all calls at once and gives their answers, in no order.
+pub async fn all_at_once(cloud: &Arc<TestCloud>, calls: impl IntoIterator<Item = Call>) -> Vec<Answer> {
+    let mut tasks = tokio::task::JoinSet::new();
+    for call in calls {
+        let cloud = Arc::clone(cloud);
+        tasks.spawn(async move { cloud.send(&call).await });
+    }
+    tasks.join_all().await
 }
 
 /// The JSON of a request.

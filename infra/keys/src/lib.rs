@@ -4,6 +4,10 @@
 //! credentials into `AsTable`.
 #![deny(missing_docs)]
 
+mod queuing_service;
+
+pub use queuing_service::QueuingServiceKeys;
+
 use rand::{CryptoRng, RngCore};
 use serde::{Deserialize, Serialize};
 use vestibule_backend::authentication_service::public_credentials;
@@ -11,7 +15,7 @@ use vestibule_backend::dynamodb::Item;
 use vestibule_backend::secret::{
     AsSigningDocument, IntermediateDocument, OpaqueDocument, SealingAsDocument, SecretKey, to_json,
 };
-use vestibule_protocol::credential::{AsCredential, AsIntermediateCredential};
+use vestibule_protocol::credential::{AsCredential, AsIntermediateCredential, CredentialError};
 use vestibule_protocol::encoding::{Bytes, secret};
 use vestibule_protocol::endpoint::GetCredentialsResponse;
 use vestibule_protocol::keys::{AsCredentialKey, SigningKey};
@@ -30,11 +34,13 @@ const AS_INTERMEDIATE_CREDENTIAL_DAYS: u64 = 365;
 pub struct Deployment {
     /// The root, for the operator's safe.
     pub root: RootDocument,
-    /// The secret documents: for each, the logical id of its `AWS::SecretsManager::Secret` in `template.yaml`, its
-    /// purpose and its JSON.
+    /// The secret documents, those of the queuing service apart: for each, the logical id of its
+    /// `AWS::SecretsManager::Secret` in `template.yaml`, its purpose and its JSON.
     pub secrets: Vec<SecretDocumentJson>,
     /// The credentials that `as-get-credentials` publishes.
     pub public_credentials: GetCredentialsResponse,
+    /// What belongs to the queuing service.
+    pub queuing_service: QueuingServiceKeys,
     /// The root's fingerprint, for clients to pin.
     pub root_fingerprint: Fingerprint,
 }
@@ -57,6 +63,16 @@ pub struct RootDocument {
     /// Its private key.
     #[serde(with = "secret")]
     pub signing_key: SigningKey<AsCredentialKey>,
+}
+
+impl RootDocument {
+    /// The root's credential, if it is one of `domain` and valid.
+    ///
+    /// # Errors
+    /// [`CredentialError`].
+    pub fn verified(&self, domain: &Domain, now: Timestamp) -> Result<AsCredential, CredentialError> {
+        AsCredential::verify_root(&self.credential.0, domain, now)
+    }
 }
 
 impl Deployment {
@@ -88,6 +104,7 @@ impl Deployment {
             bucket_key: SecretKey::generate(rng),
         };
         Self {
+            queuing_service: QueuingServiceKeys::generate(&root, &root_key, now, rng),
             root_fingerprint: root.fingerprint(),
             public_credentials: GetCredentialsResponse {
                 as_credentials: vec![root.to_bytes()],

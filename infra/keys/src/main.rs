@@ -49,19 +49,23 @@ fn generate(domain: Domain, out: &Path) -> io::Result<()> {
     make_private_directory(out)?;
     let root = Zeroizing::new(serde_json::to_string(&deployment.root)?);
     write_private(&out.join("root.json"), &root)?;
-    for secret in &deployment.secrets {
+    let secrets: Vec<_> = deployment.secrets.iter().chain(&deployment.queuing_service.secrets).collect();
+    for secret in &secrets {
         write_private(&out.join(format!("{}.json", secret.purpose)), &secret.json)?;
     }
     let item = deployment.public_credentials_item().to_dynamodb_json();
     write_private(&out.join("credentials-item.json"), &item.to_string())?;
+    let item = deployment.queuing_service.public_keys_item().to_dynamodb_json();
+    write_private(&out.join("qs-keys-item.json"), &item.to_string())?;
 
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "root fingerprint  {}", deployment.root_fingerprint)?;
     writeln!(stdout, "root.json         the root key: keep it offline, it is needed to make intermediates")?;
-    for secret in &deployment.secrets {
+    for secret in &secrets {
         writeln!(stdout, "{:<17} the value of the secret {}", format!("{}.json", secret.purpose), secret.logical_id)?;
     }
-    writeln!(stdout, "credentials-item.json, public: the item to put into AsTable")
+    writeln!(stdout, "credentials-item.json, public: the item to put into AsTable")?;
+    writeln!(stdout, "qs-keys-item.json, public: the item to put into QsTable")
 }
 
 fn make_private_directory(path: &Path) -> io::Result<()> {

@@ -22,6 +22,11 @@ pub const FUNCTIONS: &[FunctionEntry] = &[
     entry::<as_get_credentials::AsGetCredentials>(),
     entry::<as_initiate_registration::AsInitiateRegistration>(),
     entry::<as_finish_registration::AsFinishRegistration>(),
+    entry::<qs_get_keys::QsGetKeys>(),
+    entry::<qs_create_user::QsCreateUser>(),
+    entry::<qs_publish_key_packages::QsPublishKeyPackages>(),
+    entry::<qs_get_key_packages::QsGetKeyPackages>(),
+    entry::<qs_claim_key_packages::QsClaimKeyPackages>(),
 ];
 
 const fn entry<F: HttpFunction>() -> FunctionEntry {

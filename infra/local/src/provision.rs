@@ -3,10 +3,11 @@
 use std::error::Error;
 
 use rand::{CryptoRng, RngCore};
-use vestibule_keys::Deployment;
+use vestibule_keys::{Deployment, QueuingServiceKeys, RootDocument, SecretDocumentJson};
 use vestibule_protocol::name::Domain;
 use zeroize::Zeroizing;
 
+use crate::cloud::LocalCloudError;
 use crate::operator::Operator;
 use crate::private_file;
 
@@ -17,27 +18,48 @@ const ROOT_FILE: &str = "root.json";
 /// root key is kept in the state directory; in memory, nobody keeps it.
 ///
 /// # Errors
-/// If something cannot be written.
+/// If something cannot be written, or a state directory has lost its root key.
 pub async fn provision(
     operator: &Operator,
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let domain: Domain = operator.parameter("Domain").ok_or("the template has no parameter Domain")?.parse()?;
-    let deployment = Deployment::generate(domain, operator.clock().now(), rng);
-    let is_published = operator.items("AsTable").await?.iter().any(|item| item["pk"]["S"] == "CREDENTIALS");
-    let has_secrets = deployment.secrets.iter().all(|secret| operator.has_secret(secret.logical_id));
-    if is_published && has_secrets {
-        return Ok(());
+    let now = operator.clock().now();
+    let deployment = Deployment::generate(domain.clone(), now, rng);
+    let has_secrets =
+        |secrets: &[SecretDocumentJson]| secrets.iter().all(|secret| operator.has_secret(secret.logical_id));
+    // What is public comes last: a start that was interrupted before it makes everything anew.
+    if !has_item(operator, "AsTable", "CREDENTIALS").await? || !has_secrets(&deployment.secrets) {
+        if let Some(directory) = operator.state_directory() {
+            let root = Zeroizing::new(serde_json::to_string(&deployment.root)?);
+            private_file::replace(&directory.join(ROOT_FILE), root.as_bytes())?;
+        }
+        put_secrets(operator, &deployment.secrets)?;
+        put_queuing_service(operator, &deployment.queuing_service).await?;
+        operator.put_item("AsTable", deployment.public_credentials_item().to_dynamodb_json()).await?;
+    } else if !has_item(operator, "QsTable", "KEYS").await? || !has_secrets(&deployment.queuing_service.secrets) {
+        // A state directory from before there was a queuing service.
+        let directory = operator.state_directory().ok_or("the keys of the queuing service are missing")?;
+        let root = Zeroizing::new(std::fs::read_to_string(directory.join(ROOT_FILE))?);
+        let root: RootDocument = serde_json::from_str(&root)?;
+        let keys = QueuingServiceKeys::generate(&root.verified(&domain, now)?, &root.signing_key, now, rng);
+        put_queuing_service(operator, &keys).await?;
     }
-
-    if let Some(directory) = operator.state_directory() {
-        let root = Zeroizing::new(serde_json::to_string(&deployment.root)?);
-        private_file::replace(&directory.join(ROOT_FILE), root.as_bytes())?;
-    }
-    for secret in &deployment.secrets {
-        operator.put_secret(secret.logical_id, &secret.json)?;
-    }
-    // Last, so that a start which was interrupted before makes everything anew.
-    operator.put_item("AsTable", deployment.public_credentials_item().to_dynamodb_json()).await?;
     Ok(())
+}
+
+async fn put_queuing_service(
+    operator: &Operator,
+    keys: &QueuingServiceKeys,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    put_secrets(operator, &keys.secrets)?;
+    Ok(operator.put_item("QsTable", keys.public_keys_item().to_dynamodb_json()).await?)
+}
+
+fn put_secrets(operator: &Operator, secrets: &[SecretDocumentJson]) -> Result<(), LocalCloudError> {
+    secrets.iter().try_for_each(|secret| operator.put_secret(secret.logical_id, &secret.json))
+}
+
+async fn has_item(operator: &Operator, table: &str, partition: &str) -> Result<bool, LocalCloudError> {
+    Ok(operator.items(table).await?.iter().any(|item| item["pk"]["S"] == partition))
 }

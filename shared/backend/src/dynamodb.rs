@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -72,6 +73,21 @@ impl Item {
         self.0.get(name)?.as_b().ok().map(Blob::as_ref)
     }
 
+    /// The text of an attribute.
+    pub fn get_string(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_s().ok().map(String::as_str)
+    }
+
+    /// The number of an attribute.
+    pub fn get_number(&self, name: &str) -> Option<u64> {
+        self.0.get(name)?.as_n().ok()?.parse().ok()
+    }
+
+    /// The point in time of an attribute.
+    pub fn get_time(&self, name: &str) -> Option<Timestamp> {
+        self.get_number(name).map(Timestamp::from_seconds)
+    }
+
     /// The list of bytes of an attribute.
     pub fn get_bytes_list(&self, name: &str) -> Option<Vec<&[u8]>> {
         self.0.get(name)?.as_l().ok()?.iter().map(|value| value.as_b().ok().map(Blob::as_ref)).collect()
@@ -88,6 +104,32 @@ impl From<Item> for HashMap<String, AttributeValue> {
     fn from(item: Item) -> Self {
         item.0
     }
+}
+
+/// A number as expressions take it.
+pub(crate) fn number(value: u64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// For calls that do something else the second time: without retries inside the SDK.
+pub(crate) fn without_retries() -> aws_sdk_dynamodb::config::Builder {
+    aws_sdk_dynamodb::config::Builder::new().retry_config(RetryConfig::disabled())
+}
+
+/// The part of a transaction that puts an item where none is. The one that is there comes back if it fails.
+pub(crate) fn put_new(table: &str, item: Item) -> Put {
+    Put::builder()
+        .table_name(table)
+        .set_item(Some(item.into()))
+        .condition_expression(format!("attribute_not_exists({PARTITION_KEY})"))
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+        .build()
+        .expect("a table and an item are given")
+}
+
+/// Whether the condition of this part of a transaction failed.
+pub(crate) fn is_condition_failed(reason: Option<&CancellationReason>) -> bool {
+    reason.is_some_and(|reason| reason.code() == Some("ConditionalCheckFailed"))
 }
 
 fn attribute_json(value: &AttributeValue) -> Value {

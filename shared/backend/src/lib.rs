@@ -7,6 +7,7 @@ pub mod dynamodb;
 mod environment;
 mod http;
 mod lambda;
+pub mod queuing_service;
 pub mod rate_limit;
 pub mod sealing;
 pub mod secret;

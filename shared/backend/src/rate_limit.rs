@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::AttributeValue;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use vestibule_protocol::encoding;
@@ -12,7 +10,7 @@ use vestibule_protocol::problem::{Problem, ProblemType};
 use vestibule_protocol::time::{DAY, Timestamp};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::dynamodb::{EXPIRES_AT, Item, failed_call};
+use crate::dynamodb::{EXPIRES_AT, Item, failed_call, number, without_retries};
 use crate::{Environment, StartError};
 
 /// What is limited, and to how much.
@@ -87,7 +85,6 @@ impl RateLimiter {
     pub async fn count(&self, key: &BucketKey, limit: &Limit, subject: &[u8], now: Timestamp) -> Result<(), Problem> {
         let window_end = limit.window_start(now).saturating_add(limit.window);
         // ADD is not idempotent: a retry inside the SDK could count twice, so there is none.
-        let no_retries = aws_sdk_dynamodb::config::Builder::new().retry_config(RetryConfig::disabled());
         let result = self
             .client
             .update_item()
@@ -95,11 +92,11 @@ impl RateLimiter {
             .set_key(Some(Item::keyed(key.bucket(limit, subject, now), "BUCKET").into()))
             .update_expression(format!("ADD used :one SET {EXPIRES_AT} = :window_end"))
             .condition_expression("attribute_not_exists(used) OR used < :allowed")
-            .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
-            .expression_attribute_values(":allowed", AttributeValue::N(limit.allowed.to_string()))
-            .expression_attribute_values(":window_end", AttributeValue::N(window_end.seconds().to_string()))
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":allowed", number(limit.allowed))
+            .expression_attribute_values(":window_end", number(window_end.seconds()))
             .customize()
-            .config_override(no_retries)
+            .config_override(without_retries())
             .send()
             .await;
         let Err(error) = result else { return Ok(()) };

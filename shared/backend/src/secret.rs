@@ -15,8 +15,8 @@ use crate::{Clock, Environment, StartError};
 mod documents;
 
 pub use documents::{
-    AsSigning, AsSigningDocument, IntermediateDocument, IntermediateSigner, OpaqueDocument, SealingAs,
-    SealingAsDocument, SecretKey,
+    AsSigning, AsSigningDocument, IntermediateDocument, IntermediateSigner, OpaqueDocument, QsDocument, SealingAs,
+    SealingAsDocument, SealingQsDocument, SecretKey,
 };
 
 /// How long a document is used before it is read again. A rotation overlaps for much longer.

@@ -21,8 +21,16 @@ pub use queuing::{
 };
 
 /// Every endpoint, in the order of the design.
-pub const ENDPOINTS: &[&Description] =
-    &[&GetCredentials::DESCRIPTION, &InitiateRegistration::DESCRIPTION, &FinishRegistration::DESCRIPTION];
+pub const ENDPOINTS: &[&Description] = &[
+    &GetCredentials::DESCRIPTION,
+    &InitiateRegistration::DESCRIPTION,
+    &FinishRegistration::DESCRIPTION,
+    &GetQsKeys::DESCRIPTION,
+    &CreateQsUser::DESCRIPTION,
+    &PublishKeyPackages::DESCRIPTION,
+    &GetKeyPackages::DESCRIPTION,
+    &ClaimKeyPackages::DESCRIPTION,
+];
 
 /// An HTTP method that an endpoint has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

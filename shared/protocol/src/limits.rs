@@ -1,5 +1,6 @@
 //! Every limit of the protocol: sizes in bytes, counts, lifetimes.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::time::DAY;
@@ -74,3 +75,6 @@ pub const MAX_PUBLISH_KEY_PACKAGES_LENGTH: usize = 288 * 1024;
 
 /// The largest body of a request to claim KeyPackages.
 pub const MAX_CLAIM_KEY_PACKAGES_LENGTH: usize = 1024;
+
+/// How many bytes the nonce of a claim may have.
+pub const CLAIM_NONCE_LENGTHS: RangeInclusive<usize> = 16..=32;

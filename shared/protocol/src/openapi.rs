@@ -6,7 +6,10 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::endpoint::{Description, ENDPOINTS, Endpoint, FinishRegistration, GetCredentials, InitiateRegistration};
+use crate::endpoint::{
+    ClaimKeyPackages, CreateQsUser, Description, ENDPOINTS, Endpoint, FinishRegistration, GetCredentials,
+    GetKeyPackages, GetQsKeys, InitiateRegistration, PublishKeyPackages,
+};
 use crate::problem::{PROBLEM_MEDIA_TYPE, ProblemDocument, ProblemType};
 
 /// The description, as `docs/openapi.json` has it.
@@ -17,6 +20,11 @@ pub fn document() -> Value {
     paths.add::<GetCredentials>();
     paths.add::<InitiateRegistration>();
     paths.add::<FinishRegistration>();
+    paths.add::<GetQsKeys>();
+    paths.add::<CreateQsUser>();
+    paths.add::<PublishKeyPackages>();
+    paths.add::<GetKeyPackages>();
+    paths.add::<ClaimKeyPackages>();
     let problem = paths.schema::<ProblemDocument>();
     debug_assert_eq!(problem, json!({ "$ref": "#/components/schemas/Problem" }));
     json!({

@@ -14,7 +14,7 @@
 //! beside it because the key server may read nothing else. `created_on` is a day.
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use vestibule_protocol::connection_package::ConnectionPackage;
 use vestibule_protocol::credential::ClientCredential;
 use vestibule_protocol::encoding::{Bytes, SecretBytes as _};
@@ -25,7 +25,7 @@ use vestibule_protocol::problem::{Problem, ProblemType};
 use vestibule_protocol::queue::RatchetKey;
 use vestibule_protocol::time::Timestamp;
 
-use crate::dynamodb::{Item, PARTITION_KEY, corrupt_item, failed_call, try_again};
+use crate::dynamodb::{Item, corrupt_item, failed_call, is_condition_failed, put_new, try_again};
 use crate::{Environment, StartError};
 
 const REGISTRATION_HASH: &str = "registration_hash";
@@ -106,18 +106,15 @@ impl UserRecords {
             return Err(failed_call("TransactWriteItems", &error));
         };
         let mut reasons = canceled.cancellation_reasons().iter();
-        let failed = |reason: Option<&CancellationReason>| {
-            reason.is_some_and(|reason| reason.code() == Some("ConditionalCheckFailed"))
-        };
         let (user_reason, user_id_reason) = (reasons.next(), reasons.next());
-        if failed(user_reason) {
+        if is_condition_failed(user_reason) {
             let item = user_reason.and_then(|reason| reason.item.clone()).unwrap_or_default();
             return answer_to(&Item::from(item), &user.registration_hash)?.ok_or_else(user_name_taken);
         }
-        if failed(user_id_reason) {
+        if is_condition_failed(user_id_reason) {
             return Err(Problem::new(ProblemType::UserIdTaken, "make a fresh version 4 UUID and register with it"));
         }
-        if reasons.any(|reason| failed(Some(reason))) {
+        if reasons.any(|reason| is_condition_failed(Some(reason))) {
             return Err(corrupt_item("a record of a user that does not exist"));
         }
         Err(try_again())
@@ -177,16 +174,6 @@ impl UserRecords {
 
 fn user_key(user_name: &UserName) -> Item {
     Item::keyed(format!("USER#{user_name}"), "USER")
-}
-
-fn put_new(table: &str, item: Item) -> Put {
-    Put::builder()
-        .table_name(table)
-        .set_item(Some(item.into()))
-        .condition_expression(format!("attribute_not_exists({PARTITION_KEY})"))
-        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-        .build()
-        .expect("a table and an item are given")
 }
 
 /// The answer kept in a user's item, if the registration that made it had this hash.

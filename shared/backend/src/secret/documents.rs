@@ -4,7 +4,7 @@ use rand::{CryptoRng, RngCore};
 use serde::{Deserialize, Serialize};
 use vestibule_protocol::credential::{AsCredential, AsIntermediateCredential};
 use vestibule_protocol::encoding::{Bytes, SecretBytes, secret};
-use vestibule_protocol::keys::{AsIntermediateCredentialKey, SigningKey};
+use vestibule_protocol::keys::{AsIntermediateCredentialKey, HpkePrivateKey, QsSigningKey, SigningKey};
 use vestibule_protocol::name::Domain;
 use vestibule_protocol::opaque::ServerSetup;
 use vestibule_protocol::signed::Fingerprint;
@@ -155,5 +155,42 @@ impl SecretDocument for SealingAsDocument {
             sealing_keys: SealingKeys::new(keys.collect()).ok_or("it has no sealing key")?,
             bucket_key: BucketKey::new(self.bucket_key.0),
         })
+    }
+}
+
+/// The document `qs`.
+#[derive(Serialize, Deserialize)]
+pub struct QsDocument {
+    /// What signs the answers to claims.
+    #[serde(with = "secret")]
+    pub signing_key: SigningKey<QsSigningKey>,
+    /// What opens queue configs.
+    #[serde(with = "secret")]
+    pub queue_config_key: HpkePrivateKey,
+}
+
+impl SecretDocument for QsDocument {
+    const PURPOSE: &'static str = "qs";
+    type Secret = Self;
+
+    fn open(self, _: &Domain, _: Timestamp) -> Result<Self, &'static str> {
+        Ok(self)
+    }
+}
+
+/// The document `sealing-qs`.
+#[derive(Serialize, Deserialize)]
+pub struct SealingQsDocument {
+    /// What names rate-limit buckets.
+    #[serde(with = "secret")]
+    pub bucket_key: SecretKey,
+}
+
+impl SecretDocument for SealingQsDocument {
+    const PURPOSE: &'static str = "sealing-qs";
+    type Secret = BucketKey;
+
+    fn open(self, _: &Domain, _: Timestamp) -> Result<BucketKey, &'static str> {
+        Ok(BucketKey::new(self.bucket_key.0))
     }
 }
