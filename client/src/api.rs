@@ -65,6 +65,14 @@ impl Api {
         Self { service, connection }
     }
 
+    /// The same service, but every request is sent at most `attempts` times.
+    pub(crate) fn with_attempts(&self, attempts: u32) -> Self {
+        let mut limited = self.clone();
+        let policy = &mut limited.connection.retry_policy;
+        policy.attempts = policy.attempts.min(attempts);
+        limited
+    }
+
     /// Calls an endpoint that takes no signature. `body` is the request's JSON, empty where the endpoint takes none;
     /// every attempt sends the same bytes.
     ///

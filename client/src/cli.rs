@@ -7,9 +7,12 @@
 //!
 //! | `event` | fields |
 //! |---|---|
-//! | `stage` | `name` (`initiate`, `finish`), `state` (`started`, `resumed`, `done`) |
-//! | `registered` | `user_name`, `client_id` |
-//! | `status` | `user_name`, `device`, `credential_expires_at` (RFC 3339, UTC) |
+//! | `stage` | `name` (`initiate`, `finish`, `queuing-service`, `key-packages`), `state` (`started`, `resumed`, `done`) |
+//! | `registered` | `user_name`, `client_id`, `qs_user_id`, `qs_client_id` |
+//! | `status` | `user_name`, `device`, `credential_expires_at` (RFC 3339, UTC), `key_packages` (`remaining`, `last_resort_uses`; `null` if they are not known, and then `key_packages_problem`, as an error's `problem`) |
+//! | `published` | `count` (of those that are claimed once each), `last_resort` (whether one is among them: `true`) |
+//! | `friendship-code` | `code` |
+//! | `claimed` | `packages` (a list of `key_package_ref`, `last_resort`, `user_name`) |
 //! | `error` | `problem` (a URN: the server's problem type or one of [`Error::urn`]'s), `detail` |
 
 use std::ffi::OsString;
@@ -27,9 +30,10 @@ mod password;
 mod places;
 mod report;
 
-use arguments::{Arguments, Command, Register};
+use arguments::{Arguments, Command, KeyPackages, Register};
 use password::PasswordPrompt;
 use report::Report;
+use vestibule_protocol::friendship::FriendshipCodeError;
 use vestibule_protocol::name::NameError;
 
 /// What a command reads and writes.
@@ -98,6 +102,8 @@ enum CommandError {
     Server { text: String, reason: ServerUrlError },
     #[error("a root credential's fingerprint is 43 characters of base64url")]
     TrustedRoot,
+    #[error(transparent)]
+    FriendshipCode(#[from] FriendshipCodeError),
     #[error("it is not known where your data belongs: name a directory with --home")]
     NoHome,
 }
@@ -109,6 +115,7 @@ impl CommandError {
             Self::UserName { .. } => local_urn("invalid-user-name"),
             Self::Server { .. } => local_urn("invalid-server"),
             Self::TrustedRoot => local_urn("invalid-fingerprint"),
+            Self::FriendshipCode(_) => local_urn("invalid-friendship-code"),
             Self::NoHome => local_urn("home-unusable"),
         }
     }
@@ -132,12 +139,32 @@ async fn execute(
             }
             execute_register(&register, Client::open(adjust(options))?, report, prompt).await
         }
-        Command::Status => {
-            let status = Client::open(adjust(options))?.status()?;
-            report.status(&status);
+        Command::Status => execute_status(Client::open(adjust(options))?, report).await,
+        Command::KeyPackages(KeyPackages::Publish(publish)) => {
+            let count = publish.count()?;
+            let published = Client::open(adjust(options))?.publish_key_packages(count).await?;
+            report.published(&published);
+            Ok(())
+        }
+        Command::KeyPackages(KeyPackages::Claim(claim)) => {
+            let code = claim.code()?;
+            let claimed = Client::open(adjust(options))?.claim_key_packages(&code).await?;
+            report.claimed(&claimed);
+            Ok(())
+        }
+        Command::FriendshipCode => {
+            report.friendship_code(&Client::open(adjust(options))?.friendship_code()?);
             Ok(())
         }
     }
+}
+
+/// What the home says is shown whatever becomes of the rest.
+async fn execute_status(mut client: Client, report: &mut Report<'_>) -> Result<(), CommandError> {
+    let status = client.status()?;
+    let supply = client.refill_key_packages().await;
+    report.status(&status, &supply);
+    Ok(())
 }
 
 async fn execute_register(

@@ -2,26 +2,37 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use vestibule_key_packages::PrivateKeyPackage;
+use vestibule_protocol::add_package::KeyPackageRef;
 use vestibule_protocol::clock::Clock;
 use vestibule_protocol::credential::ClientCredentialPayload;
+use vestibule_protocol::friendship::FriendshipCode;
 use vestibule_protocol::name::{ClientId, UserName};
 use vestibule_protocol::opaque::Password;
-use vestibule_protocol::request_signature::Service;
+use vestibule_protocol::queuing::{QsClientId, QsUserId};
 use vestibule_protocol::signed::{Fingerprint, Unverified};
 use vestibule_protocol::time::ExpirationData;
 
-use crate::api::{Api, Connection, RetryPolicy, Waiting};
+use crate::api::{Connection, RetryPolicy, Waiting};
+use crate::chain::CredentialsError;
 use crate::error::Error;
 use crate::fuse::Fuse;
-use crate::home::{Account, AuthenticationServiceState, Home, State};
-use crate::registration::{CredentialsError, PasswordError, Progress, Registration};
+use crate::home::{Account, Home, QueuingServiceState, State};
+use crate::queuing::{self, ClaimedKeyPackage, DEFAULT_KEY_PACKAGES, KeyPackageSupply, Published};
+use crate::registration::{PasswordError, Progress, Registration};
 use crate::server_url::ServerUrl;
+use crate::session::Session;
 use crate::transport::{HttpTransport, Transport};
 use vestibule_protocol::randomness::Randomness;
 
 /// The longest name of a device, in characters.
 pub const MAX_DEVICE_NAME_LENGTH: usize = 64;
+
+/// How long a registration waits at most before it creates the pseudonym. Somebody is watching it: longer would hide them
+/// better among the others who register, and lose more of those who do not wait.
+pub const DEFAULT_PSEUDONYM_DELAY: Duration = Duration::from_secs(15);
 
 /// What a [`Client`] is opened with. All but the home directory has a default.
 #[derive(Clone)]
@@ -34,6 +45,8 @@ pub struct Options {
     randomness: Randomness,
     retry_policy: RetryPolicy,
     waiting: Waiting,
+    pseudonym_delay: Option<Duration>,
+    key_packages: usize,
     fuse: Fuse,
 }
 
@@ -49,6 +62,8 @@ impl Options {
             randomness: Randomness::system(),
             retry_policy: RetryPolicy::default(),
             waiting: Waiting::real(),
+            pseudonym_delay: None,
+            key_packages: DEFAULT_KEY_PACKAGES,
             fuse: Fuse::none(),
         }
     }
@@ -87,6 +102,19 @@ impl Options {
     /// How the time between attempts passes. By default it does.
     pub fn waiting(self, waiting: Waiting) -> Self {
         Self { waiting, ..self }
+    }
+
+    /// How long a registration waits at most, at random, between creating the user at the authentication service and the
+    /// pseudonym at the queuing service, so that the two are not told to be one by their times. By default
+    /// [`DEFAULT_PSEUDONYM_DELAY`], and no time at all if the server is on this computer.
+    pub fn pseudonym_delay(self, longest: Duration) -> Self {
+        Self { pseudonym_delay: Some(longest), ..self }
+    }
+
+    /// How many KeyPackages a registration and a refill publish, beside the last-resort one: at most 100. By default
+    /// [`DEFAULT_KEY_PACKAGES`].
+    pub fn key_packages(self, count: usize) -> Self {
+        Self { key_packages: count, ..self }
     }
 
     /// Where the client dies, for tests. By default nowhere.
@@ -131,45 +159,40 @@ impl Client {
     ) -> Result<Registered, Error> {
         check_device_name(device_name)?;
         let state = self.load()?;
-        let server = self.server(state.as_ref());
         let trusted_root = self.trusted_root(state.as_ref())?;
+        let connection = self.connection(state.as_ref())?;
+        let longest_delay = self.longest_pseudonym_delay(&connection.server);
         let account = state.and_then(|state| state.account);
         if let Some(account) = &account {
             check_user_name(account, user_name)?;
         }
 
-        let authentication_service = Api::new(Service::Authentication, self.connection(&server)?);
-        let Options { home, clock, randomness, fuse, .. } = &self.options;
+        let Options { home, randomness, fuse, .. } = &self.options;
         let home = match &mut self.home {
             Some(home) => home,
             unopened => unopened.insert(Home::open_or_create(home, randomness.clone(), fuse.clone())?),
         };
         let registration = Registration {
-            home,
-            authentication_service,
-            server,
-            clock: clock.clone(),
-            randomness: randomness.clone(),
-            trusted_root,
+            session: Session::new(home, connection, trusted_root, account),
             user_name: user_name.clone(),
             device_name: device_name.to_owned(),
-            account,
+            longest_delay,
+            key_packages: self.options.key_packages,
         };
         let account = registration.run(&mut password, &mut observer).await?;
-        Ok(Registered { client_id: account.client_id(), user_name: account.user_name })
+        Registered::of(&account)
     }
 
-    /// Says who this device is. Nobody is asked.
+    /// Says who this device is, as far as the authentication service is concerned. Nobody is asked.
     ///
     /// # Errors
     /// [`Error::NotRegistered`], [`Error::RegistrationUnderWay`], [`Error::Home`].
     pub fn status(&self) -> Result<Status, Error> {
         let state = self.load()?.ok_or(Error::NotRegistered)?;
         let account = state.account.ok_or(Error::NotRegistered)?;
-        let AuthenticationServiceState::Registered { client_credential } = &account.authentication_service else {
+        let Some(client_credential) = account.client_credential() else {
             return Err(Error::RegistrationUnderWay(account.user_name));
         };
-        // It was verified before it was kept.
         let credential = Unverified::<ClientCredentialPayload>::from_bytes(&client_credential.0)
             .map_err(|error| Error::ClientCredentialRefused(error.into()))?;
         let credential_validity = credential.claim().expiration_data;
@@ -182,6 +205,93 @@ impl Client {
             server: state.server,
             trusted_root: state.trusted_root,
         })
+    }
+
+    /// Asks the queuing service how many KeyPackages friends can still claim.
+    ///
+    /// # Errors
+    /// [`Error::NotRegistered`], [`Error::RegistrationUnderWay`], [`Error::Api`], [`Error::Home`].
+    pub async fn key_package_supply(&self) -> Result<KeyPackageSupply, Error> {
+        queuing::supply(&self.session()?).await
+    }
+
+    /// Asks for the supply as [`Client::key_package_supply`] does, and publishes the next generation of KeyPackages if it
+    /// is low: fewer than [`LOW_SUPPLY`](crate::LOW_SUPPLY) left, or soon to expire. To be called once in a while.
+    ///
+    /// # Errors
+    /// As [`Client::publish_key_packages`].
+    pub async fn refill_key_packages(&mut self) -> Result<KeyPackageSupply, Error> {
+        queuing::refill(&mut self.session()?, self.options.key_packages).await
+    }
+
+    /// Publishes a generation of `count` KeyPackages (at most 100) and a last-resort one, which takes the place of the
+    /// one before. If it is interrupted, the next call completes it and then publishes another.
+    ///
+    /// # Errors
+    /// [`Error::KeyPackageCount`], [`Error::NotRegistered`], [`Error::RegistrationUnderWay`], [`Error::Api`],
+    /// [`Error::QsKeys`], [`Error::OwnCredentialUnusable`], [`Error::Making`], [`Error::Home`].
+    pub async fn publish_key_packages(&mut self, count: usize) -> Result<Published, Error> {
+        queuing::publish(&mut self.session()?, count).await
+    }
+
+    /// The private part of a KeyPackage of this client, which a Welcome named; `None` if it is not kept (any more).
+    ///
+    /// # Errors
+    /// [`Error::NotRegistered`], [`Error::Home`].
+    pub fn private_key_package(&self, reference: &KeyPackageRef) -> Result<Option<PrivateKeyPackage>, Error> {
+        let session = self.session()?;
+        let Some(pseudonym) = &session.account().pseudonym else { return Ok(None) };
+        // The newest first: it is the likeliest.
+        for generation in pseudonym.publications.published.iter().rev() {
+            let packages = session.home.load_key_packages(generation.number)?.packages;
+            let found = packages.into_iter().find(|package| package.reference.0 == reference.as_bytes());
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the user gives friends so that they can claim KeyPackages of the user's clients. It is the same for all, and a
+    /// secret of theirs: whoever has it can use up the supply, and sees whose the packages are.
+    ///
+    /// # Errors
+    /// [`Error::NotRegistered`], [`Error::RegistrationUnderWay`], [`Error::Home`].
+    pub fn friendship_code(&self) -> Result<FriendshipCode, Error> {
+        let session = self.session()?;
+        let account = session.account();
+        match &account.pseudonym {
+            Some(pseudonym) if account.has_pseudonym() => Ok(FriendshipCode {
+                token: pseudonym.friendship_token.clone(),
+                encryption_key: pseudonym.friendship_encryption_key.clone(),
+                user_name: account.user_name.clone(),
+            }),
+            _ => Err(Error::RegistrationUnderWay(account.user_name.clone())),
+        }
+    }
+
+    /// Claims a KeyPackage of each of the clients of the user in a friend's `code`, and checks everything about them:
+    /// that the queuing service answered this very claim, the chain from the root that this device trusts to the leaf's
+    /// key, and that it is the user whom the code names.
+    ///
+    /// A claim is not repeatable: what was handed out is gone. If its answer is lost it is sent once more, which costs the
+    /// friend a package for each client; after that, whether to try again is the caller's decision.
+    ///
+    /// # Errors
+    /// [`Error::ClaimRefused`] if anything does not hold; [`Error::NotRegistered`], [`Error::Api`],
+    /// [`Error::Credentials`], [`Error::QsKeys`], [`Error::Home`].
+    pub async fn claim_key_packages(&self, code: &FriendshipCode) -> Result<Vec<ClaimedKeyPackage>, Error> {
+        queuing::claim(&self.session()?, code).await
+    }
+
+    /// What a client that has an account works with.
+    fn session(&self) -> Result<Session<'_>, Error> {
+        let home = self.home.as_ref().ok_or(Error::NotRegistered)?;
+        let state = home.load()?.ok_or(Error::NotRegistered)?;
+        let trusted_root = self.trusted_root(Some(&state))?;
+        let connection = self.connection(Some(&state))?;
+        let account = state.account.ok_or(Error::NotRegistered)?;
+        Ok(Session::new(home, connection, trusted_root, Some(account)))
     }
 
     /// What is on disk now: whatever an earlier call left in memory may never have got there.
@@ -203,13 +313,19 @@ impl Client {
         }
     }
 
-    fn connection(&self, server: &ServerUrl) -> Result<Connection, Error> {
+    fn longest_pseudonym_delay(&self, server: &ServerUrl) -> Duration {
+        let default = if server.is_loopback() { Duration::ZERO } else { DEFAULT_PSEUDONYM_DELAY };
+        self.options.pseudonym_delay.unwrap_or(default)
+    }
+
+    fn connection(&self, state: Option<&State>) -> Result<Connection, Error> {
+        let server = self.server(state);
         let Options { transport, clock, randomness, retry_policy, waiting, fuse, .. } = self.options.clone();
         let transport = match transport {
             Some(transport) => transport,
             None => Arc::new(HttpTransport::new(server.clone()).map_err(Error::Transport)?),
         };
-        Ok(Connection { server: server.clone(), transport, clock, randomness, retry_policy, waiting, fuse })
+        Ok(Connection { server, transport, clock, randomness, retry_policy, waiting, fuse })
     }
 }
 
@@ -220,6 +336,25 @@ pub struct Registered {
     pub user_name: UserName,
     /// The user's client on this device.
     pub client_id: ClientId,
+    /// The pseudonym under which the queuing service knows the user.
+    pub qs_user_id: QsUserId,
+    /// The pseudonym under which the queuing service knows the client.
+    pub qs_client_id: QsClientId,
+}
+
+impl Registered {
+    fn of(account: &Account) -> Result<Self, Error> {
+        let state = account.pseudonym.as_ref().map(|pseudonym| &pseudonym.queuing_service);
+        let Some(QueuingServiceState::Created { qs_user_id, qs_client_id }) = state else {
+            return Err(Error::RegistrationUnderWay(account.user_name.clone()));
+        };
+        Ok(Self {
+            user_name: account.user_name.clone(),
+            client_id: account.client_id(),
+            qs_user_id: *qs_user_id,
+            qs_client_id: *qs_client_id,
+        })
+    }
 }
 
 /// Who a device is.

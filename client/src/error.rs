@@ -1,13 +1,17 @@
 //! Everything that can go wrong, each in a line that a person can act on.
 
+use vestibule_key_packages::{ClaimError, MakingError};
 use vestibule_protocol::credential::CredentialError;
+use vestibule_protocol::limits::MAX_KEY_PACKAGES;
 use vestibule_protocol::name::UserName;
 use vestibule_protocol::opaque::OpaqueError;
 use vestibule_protocol::problem::ProblemType;
 
 use crate::api::ApiError;
+use crate::chain::CredentialsError;
 use crate::home::HomeError;
-use crate::registration::{CredentialsError, PasswordError};
+use crate::queuing::QsKeysError;
+use crate::registration::PasswordError;
 use crate::transport::TransportError;
 
 /// Why the client did not do what it was asked to.
@@ -37,6 +41,24 @@ pub enum Error {
     /// The server's OPAQUE message makes no sense.
     #[error("the server's answer to the password request is not acceptable: {0}")]
     OpaqueResponseRefused(OpaqueError),
+    /// The queuing service's own keys are not acceptable.
+    #[error(transparent)]
+    QsKeys(#[from] QsKeysError),
+    /// The queuing service created another pseudonym than what was asked for.
+    #[error("the queuing service's answer is not the one to this device's request")]
+    PseudonymForAnotherRequest,
+    /// The device's own credential does not hold any more.
+    #[error("this device's credential cannot be used: {0}")]
+    OwnCredentialUnusable(CredentialError),
+    /// KeyPackages cannot be made.
+    #[error(transparent)]
+    Making(#[from] MakingError),
+    /// So many KeyPackages cannot be published at once.
+    #[error("at most {MAX_KEY_PACKAGES} KeyPackages can be published at once")]
+    KeyPackageCount,
+    /// What was claimed with a friendship code is not what it must be.
+    #[error("the claimed KeyPackages are refused: {0}")]
+    ClaimRefused(#[from] ClaimError),
     /// There is no password.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -72,9 +94,14 @@ impl Error {
             | Self::ProvisionalCredentialRefused(_)
             | Self::ClientCredentialRefused(_)
             | Self::CredentialForAnotherRequest
-            | Self::OpaqueResponseRefused(_) => "server-answer-refused",
+            | Self::OpaqueResponseRefused(_)
+            | Self::PseudonymForAnotherRequest => "server-answer-refused",
             Self::Credentials(CredentialsError::ForeignDomain { .. }) => "foreign-domain",
-            Self::Credentials(_) => "server-credentials-refused",
+            Self::Credentials(_) | Self::QsKeys(_) => "server-credentials-refused",
+            Self::OwnCredentialUnusable(_) => "own-credential-unusable",
+            Self::Making(_) => "key-packages-not-made",
+            Self::KeyPackageCount => "invalid-count",
+            Self::ClaimRefused(_) => "claimed-key-packages-refused",
             Self::Password(_) => "password-unusable",
             Self::DeviceName => "invalid-device-name",
             Self::AlreadyRegistered(_) => "already-registered",

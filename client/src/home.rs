@@ -1,12 +1,13 @@
 //! The home directory: what a client keeps between runs.
 //!
-//! It holds four files:
+//! It holds these files:
 //!
 //! | file | what it is |
 //! |---|---|
 //! | `lock` | locked by the process that uses the directory |
-//! | `device-key` | the 32 bytes that seal the state |
+//! | `device-key` | the 32 bytes that seal the others |
 //! | `state` | the sealed state |
+//! | `key-packages-<generation>` | the sealed private parts of a generation of KeyPackages |
 //! | `*.new` | a file not completely written yet; ignored and replaced |
 //!
 //! The directory is the user's alone (0700), the files too (0600). What cannot be read is never overwritten.
@@ -19,10 +20,15 @@ use crate::fuse::{Fuse, Stopped};
 use vestibule_protocol::randomness::Randomness;
 
 mod files;
+mod json;
+mod key_packages;
+mod pseudonym;
 mod sealing;
 mod state;
 
-use sealing::SealingKey;
+pub(crate) use key_packages::PrivateKeyPackages;
+pub(crate) use pseudonym::{Generation, Pseudonym, PublicationUnderWay, Publications, QueuingServiceState};
+use sealing::{Kind, SealingKey};
 pub(crate) use state::{Account, AuthenticationServiceState, ConnectionKey, KeptRequest, OwnQueue, State};
 
 /// Why the home directory cannot be used.
@@ -41,8 +47,8 @@ pub enum HomeError {
     #[error("{} is damaged: a device key has 32 bytes", .0.display())]
     DeviceKeyDamaged(PathBuf),
     /// The file was not written by this program.
-    #[error("{} is not a vestibule state file", .0.display())]
-    NotAState(PathBuf),
+    #[error("{} is not a file that vestibule wrote there", .0.display())]
+    ForeignFile(PathBuf),
     /// The file was written by a later version.
     #[error("{} was written by a newer version of vestibule", .0.display())]
     NewerVersion(PathBuf),
@@ -117,7 +123,7 @@ impl Home {
         let path = state_path(&self.directory);
         match fs::read(&path) {
             Ok(sealed) => {
-                let opened = self.sealing_key.open(sealed, &path)?;
+                let opened = self.sealing_key.open(Kind::State, sealed, &path)?;
                 State::from_json(&opened, &path).map(Some)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -130,7 +136,7 @@ impl Home {
     /// # Errors
     /// [`HomeError`] if it cannot be written. Which of the two is there then, [`Home::load`] tells.
     pub(crate) fn store(&self, state: &State) -> Result<(), HomeError> {
-        let sealed = self.sealing_key.seal(state.to_json(), &mut self.randomness.clone());
+        let sealed = self.sealing_key.seal(Kind::State, state.to_json(), &mut self.randomness.clone());
         files::replace(&state_path(&self.directory), &sealed, &self.fuse)
     }
 }

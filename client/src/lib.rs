@@ -24,24 +24,32 @@
 #![deny(missing_docs)]
 
 mod api;
+mod chain;
 pub mod cli;
 mod client;
 mod error;
 mod fuse;
 mod home;
+mod queuing;
 mod registration;
 mod server_url;
+mod session;
 mod text;
 mod transport;
 
 pub use api::{Api, ApiError, Connection, RequestSigner, RetryPolicy, Waiting};
-pub use client::{Client, MAX_DEVICE_NAME_LENGTH, Options, Registered, Status};
+pub use chain::CredentialsError;
+pub use client::{Client, DEFAULT_PSEUDONYM_DELAY, MAX_DEVICE_NAME_LENGTH, Options, Registered, Status};
 pub use error::Error;
 pub use fuse::{Fuse, Stopped};
 pub use home::HomeError;
-pub use registration::{CredentialsError, PasswordError, Progress, Stage, StageState};
+pub use queuing::{ClaimedKeyPackage, DEFAULT_KEY_PACKAGES, KeyPackageSupply, LOW_SUPPLY, Published, QsKeysError};
+pub use registration::{PasswordError, Progress, Stage, StageState};
 pub use server_url::{ServerUrl, ServerUrlError};
 pub use transport::{HttpTransport, Request, Response, Sending, Transport, TransportError};
+pub use vestibule_key_packages::PrivateKeyPackage;
+pub use vestibule_protocol::add_package::KeyPackageRef;
+pub use vestibule_protocol::friendship::{FriendshipCode, FriendshipCodeError};
 pub use vestibule_protocol::name::UserName;
 pub use vestibule_protocol::opaque::Password;
 pub use vestibule_protocol::randomness::Randomness;

@@ -3,23 +3,20 @@
 //! Whatever a stage asks of a server is on disk before it is first sent. A run that ends early, at whatever point, is
 //! therefore completed by the next.
 
-use vestibule_protocol::clock::Clock;
+use std::time::Duration;
+
 use vestibule_protocol::name::UserName;
 use vestibule_protocol::opaque::Password;
 use vestibule_protocol::problem::ProblemType;
-use vestibule_protocol::signed::Fingerprint;
 
-use crate::api::Api;
 use crate::error::Error;
-use crate::home::{Account, Home, State};
-use crate::server_url::ServerUrl;
-use vestibule_protocol::randomness::Randomness;
+use crate::home::Account;
+use crate::session::Session;
 
-mod chain;
 mod finish;
 mod initiate;
-
-pub use chain::CredentialsError;
+mod key_packages;
+mod queuing_service;
 
 /// A stage of the registration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,17 +25,23 @@ pub enum Stage {
     Initiate,
     /// Creates the user at the authentication service.
     Finish,
+    /// Creates the pseudonym at the queuing service.
+    QueuingService,
+    /// Publishes KeyPackages there.
+    KeyPackages,
 }
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: &'static [Self] = &[Self::Initiate, Self::Finish];
+    pub const ALL: &'static [Self] = &[Self::Initiate, Self::Finish, Self::QueuingService, Self::KeyPackages];
 
     /// The stage's name, for scripts.
     pub fn name(self) -> &'static str {
         match self {
             Self::Initiate => "initiate",
             Self::Finish => "finish",
+            Self::QueuingService => "queuing-service",
+            Self::KeyPackages => "key-packages",
         }
     }
 
@@ -47,6 +50,8 @@ impl Stage {
         match self {
             Self::Initiate => "agree on keys and password with the authentication service",
             Self::Finish => "create the user",
+            Self::QueuingService => "create a pseudonym at the queuing service",
+            Self::KeyPackages => "publish KeyPackages for friends",
         }
     }
 
@@ -54,6 +59,8 @@ impl Stage {
         match self {
             Self::Initiate => account.is_some(),
             Self::Finish => account.is_some_and(Account::is_registered),
+            Self::QueuingService => account.is_some_and(Account::has_pseudonym),
+            Self::KeyPackages => account.is_some_and(Account::has_published),
         }
     }
 
@@ -61,6 +68,8 @@ impl Stage {
         match self {
             Self::Initiate => initiate::run(registration, password).await,
             Self::Finish => finish::run(registration).await,
+            Self::QueuingService => queuing_service::run(registration).await,
+            Self::KeyPackages => key_packages::run(registration).await,
         }
     }
 }
@@ -118,17 +127,13 @@ pub(crate) type Observer<'a> = dyn FnMut(Progress) + Send + 'a;
 
 /// A registration under way.
 pub(crate) struct Registration<'a> {
-    pub(crate) home: &'a Home,
-    pub(crate) authentication_service: Api,
-    pub(crate) server: ServerUrl,
-    pub(crate) clock: Clock,
-    pub(crate) randomness: Randomness,
-    /// The root that the caller or an earlier run trusts.
-    pub(crate) trusted_root: Option<Fingerprint>,
+    pub(crate) session: Session<'a>,
     pub(crate) user_name: UserName,
     pub(crate) device_name: String,
-    /// The account as it is on disk, unless the registration is starting over.
-    pub(crate) account: Option<Account>,
+    /// The longest time that may pass before the pseudonym is created.
+    pub(crate) longest_delay: Duration,
+    /// How many ordinary KeyPackages to publish.
+    pub(crate) key_packages: usize,
 }
 
 impl Registration<'_> {
@@ -138,7 +143,7 @@ impl Registration<'_> {
         password: &mut PasswordSource<'_>,
         observer: &mut Observer<'_>,
     ) -> Result<Account, Error> {
-        let mut beginning = if self.account.is_some() { StageState::Resumed } else { StageState::Started };
+        let mut beginning = if self.session.account.is_some() { StageState::Resumed } else { StageState::Started };
         let mut may_start_over = true;
         while let Some(stage) = self.next_stage() {
             observer(Progress { stage, state: beginning });
@@ -148,41 +153,20 @@ impl Registration<'_> {
                 Err(error) if may_start_over && calls_for_a_fresh_start(&error) => {
                     may_start_over = false;
                     // On disk the old account stays until a new one takes its place.
-                    self.account = None;
+                    self.session.account = None;
                 }
                 Err(error @ Error::UserNameTaken(_)) => {
-                    self.forget_account()?;
+                    self.session.forget_account()?;
                     return Err(error);
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(self.account.expect("the first stage makes the account"))
+        Ok(self.session.account.expect("the first stage makes the account"))
     }
 
     fn next_stage(&self) -> Option<Stage> {
-        Stage::ALL.iter().copied().find(|stage| !stage.is_done(self.account.as_ref()))
-    }
-
-    /// Puts `account` on disk.
-    fn keep_account(&mut self, account: Account, trusted_root: Fingerprint) -> Result<(), Error> {
-        let mut state = State::new(self.server.clone(), trusted_root);
-        state.account = Some(account);
-        self.home.store(&state)?;
-        self.account = state.account;
-        self.trusted_root = Some(trusted_root);
-        Ok(())
-    }
-
-    /// Removes the account from disk, so that another name can be tried.
-    fn forget_account(&mut self) -> Result<(), Error> {
-        self.account = None;
-        if let Some(mut state) = self.home.load()?
-            && state.account.take().is_some()
-        {
-            self.home.store(&state)?;
-        }
-        Ok(())
+        Stage::ALL.iter().copied().find(|stage| !stage.is_done(self.session.account.as_ref()))
     }
 }
 

@@ -4,13 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
+use vestibule_protocol::add_package::AddPackage;
 use vestibule_protocol::clock::Clock;
+use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::opaque::Password;
+use vestibule_protocol::queuing::QsClientId;
+use vestibule_protocol::randomness::Randomness;
 use vestibule_protocol::time::Timestamp;
 
 use crate::api::Waiting;
 use crate::client::{Client, Options, Registered};
 use crate::error::Error;
+use crate::fuse::Fuse;
+use crate::home::{Account, Home};
 use crate::registration::{Progress, Stage, StageState};
 use crate::transport::{Request, Response, Sending, Transport, TransportError};
 
@@ -23,6 +29,9 @@ pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
 /// The password of every user.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+/// How many ordinary KeyPackages every device publishes: few, so that tests are fast.
+pub(crate) const KEY_PACKAGES: usize = 2;
 
 /// A transport that goes through a function, which sees the request and the answer and says what arrives.
 struct Through<F> {
@@ -74,8 +83,22 @@ impl Outcome {
 
 impl Device {
     pub(crate) fn new() -> Self {
-        let clock = Clock::manual(NOW);
-        Self::of(Arc::new(FakeService::new(1, clock.clone())), clock)
+        Self::at(NOW, 1)
+    }
+
+    /// A device in the present, where openmls lives, which judges KeyPackages by the system's clock.
+    pub(crate) fn of_today() -> Self {
+        Self::of_deployment(1)
+    }
+
+    /// A device in the present, of a deployment of its own for every `seed`.
+    pub(crate) fn of_deployment(seed: u64) -> Self {
+        Self::at(Timestamp::now(), seed)
+    }
+
+    fn at(now: Timestamp, seed: u64) -> Self {
+        let clock = Clock::manual(now);
+        Self::of(Arc::new(FakeService::new(seed, clock.clone())), clock)
     }
 
     /// Another device of the same deployment.
@@ -94,7 +117,11 @@ impl Device {
 
     /// Leads a client of some other making to this deployment.
     pub(crate) fn adjust(&self, options: Options) -> Options {
-        options.transport(self.service.clone()).clock(self.clock.clone()).waiting(Waiting::skipped())
+        options
+            .transport(self.service.clone())
+            .clock(self.clock.clone())
+            .waiting(Waiting::skipped())
+            .key_packages(KEY_PACKAGES)
     }
 
     pub(crate) async fn register(&self, user_name: &str) -> Outcome {
@@ -113,6 +140,53 @@ impl Device {
             Err(error) => Err(error),
         };
         Outcome { result, progress }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        self.client_with(self.options())
+    }
+
+    pub(crate) fn client_with(&self, options: Options) -> Client {
+        Client::open(options).unwrap()
+    }
+
+    /// The account as it is on disk.
+    pub(crate) fn account(&self) -> Account {
+        let home = Home::open(self.home.path(), Randomness::system(), Fuse::none()).unwrap().unwrap();
+        home.load().unwrap().unwrap().account.unwrap()
+    }
+
+    /// Under what the queuing service knows this device.
+    pub(crate) fn qs_client_id(&self) -> String {
+        let pseudonym = self.account().pseudonym.expect("it is registered");
+        QsClientId::of(&pseudonym.client_record_key.verifying_key()).to_string()
+    }
+
+    /// What friends could claim of this device.
+    pub(crate) fn published(&self) -> (u64, Vec<Bytes>) {
+        let id = self.qs_client_id();
+        let client = &self.service.deployment().queuing.clients[&id];
+        let packages = client.packages.iter().chain(&client.last_resort);
+        (client.generation, packages.cloned().collect())
+    }
+
+    /// Takes `count` packages away.
+    pub(crate) fn use_up(&self, count: usize) {
+        let id = self.qs_client_id();
+        self.service.deployment().queuing.clients.get_mut(&id).unwrap().packages.drain(..count);
+    }
+
+    /// Asserts that of every package that friends could claim the private part is on disk.
+    pub(crate) fn assert_private_parts_are_kept(&self) {
+        let published = self.published().1;
+        let client = self.client();
+        for package in published {
+            let reference = AddPackage::from_bytes(&package.0).unwrap().reference();
+            let private = client.private_key_package(&reference).unwrap().expect("it is kept");
+            let bundle = private.bundle().unwrap();
+            let leaf_key = bundle.key_package().leaf_node().signature_key().as_slice();
+            assert_eq!(leaf_key, private.signature_key.verifying_key().as_bytes());
+        }
     }
 
     /// How often a password was asked for.

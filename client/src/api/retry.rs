@@ -71,7 +71,7 @@ impl Waiting {
         waits.unwrap_or_default()
     }
 
-    pub(super) async fn wait(&self, duration: Duration) {
+    pub(crate) async fn wait(&self, duration: Duration) {
         match &self.skipped {
             Some(waits) => waits.lock().unwrap_or_else(PoisonError::into_inner).push(duration),
             None => tokio::time::sleep(duration).await,

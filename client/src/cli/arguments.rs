@@ -4,10 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use vestibule_protocol::encoding;
+use vestibule_protocol::friendship::FriendshipCode;
 use vestibule_protocol::name::UserName;
 use vestibule_protocol::signed::Fingerprint;
 
 use super::CommandError;
+use crate::error::Error;
+use crate::queuing::DEFAULT_KEY_PACKAGES;
 use crate::server_url::ServerUrl;
 
 /// Brings you and your devices into a Vestibule, the entrance of an end-to-end-encrypted messenger.
@@ -46,8 +49,45 @@ pub(super) enum Command {
     /// seeing it. If the command is interrupted, run it again.
     Register(Register),
 
-    /// Show who this device is, and until when its credential is valid. The server is not asked.
+    /// Show who this device is, until when its credential is valid, and how many KeyPackages friends can still claim.
+    ///
+    /// If these are few, fresh ones are published. If the queuing service cannot be reached, the rest is shown.
     Status,
+
+    /// Publish your KeyPackages, or claim those of a friend.
+    #[command(subcommand)]
+    KeyPackages(KeyPackages),
+
+    /// Print your friendship code: what a friend needs to claim your KeyPackages.
+    ///
+    /// Give it to friends alone, over a channel that you trust: whoever has it can use up your KeyPackages and sees whose
+    /// they are.
+    FriendshipCode,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyPackages {
+    /// Publish fresh KeyPackages in place of those that are left, and a last-resort one.
+    Publish(Publish),
+
+    /// Claim a KeyPackage of each of a friend's devices, and check that they are the friend's.
+    ///
+    /// What was claimed is gone. If the answer is lost, so are its KeyPackages.
+    Claim(Claim),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Publish {
+    /// How many, at most 100. By default 100.
+    #[arg(long, value_name = "N")]
+    count: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Claim {
+    /// The friend's friendship code.
+    #[arg(value_name = "CODE")]
+    code: String,
 }
 
 #[derive(Debug, Args)]
@@ -77,6 +117,19 @@ impl Arguments {
             text.parse().map_err(|reason| CommandError::Server { text: crate::text::one_line(text), reason })
         };
         self.server.as_ref().map(parse).transpose()
+    }
+}
+
+impl Publish {
+    pub(super) fn count(&self) -> Result<usize, CommandError> {
+        let parse = |text: &String| text.parse().map_err(|_| Error::KeyPackageCount.into());
+        self.count.as_ref().map_or(Ok(DEFAULT_KEY_PACKAGES), parse)
+    }
+}
+
+impl Claim {
+    pub(super) fn code(&self) -> Result<FriendshipCode, CommandError> {
+        Ok(self.code.parse()?)
     }
 }
 

@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use serde::Serialize;
+use vestibule_protocol::friendship::FriendshipCode;
+use vestibule_protocol::queuing::{QsClientId, QsUserId};
 
 use super::CommandError;
 use crate::client::{Registered, Status};
+use crate::error::Error;
+use crate::queuing::{ClaimedKeyPackage, KeyPackageSupply, Published};
 use crate::registration::{Progress, StageState};
 use crate::text::rfc_3339;
 
@@ -18,10 +22,61 @@ const TICK: Duration = Duration::from_millis(100);
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 enum Event<'a> {
-    Stage { name: &'a str, state: &'a str },
-    Registered { user_name: &'a str, client_id: &'a str },
-    Status { user_name: &'a str, device: &'a str, credential_expires_at: &'a str },
-    Error { problem: &'a str, detail: &'a str },
+    Stage {
+        name: &'a str,
+        state: &'a str,
+    },
+    Registered {
+        user_name: &'a str,
+        client_id: &'a str,
+        qs_user_id: QsUserId,
+        qs_client_id: QsClientId,
+    },
+    Status {
+        user_name: &'a str,
+        device: &'a str,
+        credential_expires_at: &'a str,
+        key_packages: Option<Supply>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key_packages_problem: Option<String>,
+    },
+    Published {
+        count: usize,
+        last_resort: bool,
+    },
+    FriendshipCode {
+        code: &'a str,
+    },
+    Claimed {
+        packages: Vec<Package<'a>>,
+    },
+    Error {
+        problem: &'a str,
+        detail: &'a str,
+    },
+}
+
+#[derive(Serialize)]
+struct Supply {
+    remaining: u64,
+    last_resort_uses: u64,
+}
+
+#[derive(Serialize)]
+struct Package<'a> {
+    key_package_ref: String,
+    last_resort: bool,
+    user_name: &'a str,
+}
+
+impl<'a> Package<'a> {
+    fn of(claimed: &'a ClaimedKeyPackage) -> Self {
+        Self {
+            key_package_ref: claimed.key_package_ref.to_string(),
+            last_resort: claimed.is_last_resort,
+            user_name: claimed.client_id.user_name.as_str(),
+        }
+    }
 }
 
 /// Where a command's words go. That nobody reads them is no reason to stop: write errors are ignored.
@@ -77,7 +132,8 @@ impl<'a> Report<'a> {
         let user_name = registered.user_name.as_str();
         if self.json {
             let client_id = registered.client_id.to_string();
-            return self.event(&Event::Registered { user_name, client_id: &client_id });
+            let Registered { qs_user_id, qs_client_id, .. } = *registered;
+            return self.event(&Event::Registered { user_name, client_id: &client_id, qs_user_id, qs_client_id });
         }
         let is_new = if self.has_progressed { "Welcome! You are" } else { "You are already" };
         let expires_at = rfc_3339(status.credential_validity.not_after);
@@ -89,23 +145,68 @@ impl<'a> Report<'a> {
         );
     }
 
-    /// Who this device is.
-    pub(super) fn status(&mut self, status: &Status) {
+    /// Who this device is, and its supply of KeyPackages, if that is known.
+    pub(super) fn status(&mut self, status: &Status, supply: &Result<KeyPackageSupply, Error>) {
         let expires_at = rfc_3339(status.credential_validity.not_after);
         if self.json {
-            let (user_name, device) = (status.user_name.as_str(), status.device_name.as_str());
-            return self.event(&Event::Status { user_name, device, credential_expires_at: &expires_at });
+            return self.event(&Event::Status {
+                user_name: status.user_name.as_str(),
+                device: status.device_name.as_str(),
+                credential_expires_at: &expires_at,
+                key_packages: supply.as_ref().ok().map(|&KeyPackageSupply { remaining, last_resort_uses, .. }| {
+                    Supply { remaining, last_resort_uses }
+                }),
+                key_packages_problem: supply.as_ref().err().map(Error::urn),
+            });
         }
+        let packages = match supply {
+            Ok(KeyPackageSupply { remaining, last_resort_uses: 0, .. }) => format!("{remaining} left to be claimed"),
+            Ok(KeyPackageSupply { remaining, last_resort_uses, .. }) => {
+                format!("{remaining} left to be claimed; the last-resort one was claimed {last_resort_uses} times")
+            }
+            Err(error) => format!("not known: {error}"),
+        };
         let validity = if status.is_credential_valid { "valid until" } else { "not valid now; it ends on" };
         for (name, value) in [
             ("user", status.user_name.to_string()),
             ("device", status.device_name.clone()),
             ("client", status.client_id.to_string()),
             ("credential", format!("{validity} {expires_at}")),
+            ("packages", packages),
             ("server", status.server.to_string()),
             ("root", status.trusted_root.to_string()),
         ] {
             let _ = writeln!(self.stdout, "{name:<11} {value}");
+        }
+    }
+
+    /// KeyPackages are published.
+    pub(super) fn published(&mut self, published: &Published) {
+        let count = published.count;
+        if self.json {
+            // There is no publication without one.
+            return self.event(&Event::Published { count, last_resort: true });
+        }
+        let _ = writeln!(self.stdout, "Published {count} KeyPackages and a last-resort one.");
+    }
+
+    /// What to give to friends: for people the code and nothing else, to be copied or piped.
+    pub(super) fn friendship_code(&mut self, code: &FriendshipCode) {
+        let code = code.to_text();
+        if self.json {
+            return self.event(&Event::FriendshipCode { code: &code });
+        }
+        let _ = writeln!(self.stdout, "{}", code.as_str());
+    }
+
+    /// A friend's KeyPackages, and whose they are.
+    pub(super) fn claimed(&mut self, claimed: &[ClaimedKeyPackage]) {
+        if self.json {
+            return self.event(&Event::Claimed { packages: claimed.iter().map(Package::of).collect() });
+        }
+        for ClaimedKeyPackage { key_package_ref, is_last_resort, client_id, .. } in claimed {
+            let note = if *is_last_resort { ", the last-resort one: others may have it too" } else { "" };
+            let _ = writeln!(self.stdout, "{}: KeyPackage {key_package_ref}{note}", client_id.user_name);
         }
     }
 
@@ -120,7 +221,7 @@ impl<'a> Report<'a> {
     }
 
     fn event(&mut self, event: &Event<'_>) {
-        let line = serde_json::to_string(event).expect("an event is made of strings");
+        let line = serde_json::to_string(event).expect("an event is made of what JSON can say");
         let _ = writeln!(self.stdout, "{line}");
         let _ = self.stdout.flush();
     }

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::{Device, PASSWORD};
+use crate::testing::{Device, KEY_PACKAGES, PASSWORD};
 use crate::transport::TransportError;
 
 const ALICE: &str = "alice@localhost";
@@ -53,6 +53,10 @@ async fn register_prints_plain_lines_and_a_summary() {
                   initiate: done\n\
                   finish: create the user\n\
                   finish: done\n\
+                  queuing-service: create a pseudonym at the queuing service\n\
+                  queuing-service: done\n\
+                  key-packages: publish KeyPackages for friends\n\
+                  key-packages: done\n\
                   Welcome! You are registered as alice@localhost.\n\
                   This device is 'laptop'; its credential is valid until 2027-04-15T00:00:00Z.\n";
     assert_eq!((ran.exit_code, ran.stdout.as_str(), ran.stderr.as_str()), (0, wanted, ""));
@@ -64,12 +68,26 @@ async fn register_and_status_print_events_for_scripts() {
     let register = ["--json", "register", ALICE, "--device", "laptop", "--password-stdin"];
     let ran = vestibule(&device, &register).await;
     let client_id = device.service.deployment().users[ALICE].client_id.clone();
-    let registered = json!({"event": "registered", "user_name": ALICE, "client_id": client_id});
+    let (qs_user_id, qs_client_id) = {
+        let queuing = &device.service.deployment().queuing;
+        (queuing.users.keys().next().unwrap().clone(), queuing.clients.keys().next().unwrap().clone())
+    };
+    let registered = json!({
+        "event": "registered",
+        "user_name": ALICE,
+        "client_id": client_id,
+        "qs_user_id": qs_user_id,
+        "qs_client_id": qs_client_id,
+    });
     let events = [
         json!({"event": "stage", "name": "initiate", "state": "started"}),
         json!({"event": "stage", "name": "initiate", "state": "done"}),
         json!({"event": "stage", "name": "finish", "state": "started"}),
         json!({"event": "stage", "name": "finish", "state": "done"}),
+        json!({"event": "stage", "name": "queuing-service", "state": "started"}),
+        json!({"event": "stage", "name": "queuing-service", "state": "done"}),
+        json!({"event": "stage", "name": "key-packages", "state": "started"}),
+        json!({"event": "stage", "name": "key-packages", "state": "done"}),
         registered.clone(),
     ];
     assert_eq!((ran.exit_code, ran.events().as_slice()), (0, events.as_slice()));
@@ -83,6 +101,7 @@ async fn register_and_status_print_events_for_scripts() {
         "user_name": ALICE,
         "device": "laptop",
         "credential_expires_at": "2027-04-15T00:00:00Z",
+        "key_packages": {"remaining": KEY_PACKAGES, "last_resort_uses": 0},
     });
     assert_eq!((ran.exit_code, ran.events()), (0, vec![status]));
 }
@@ -93,8 +112,49 @@ async fn status_is_for_people_too() {
     vestibule(&device, &["register", ALICE, "--device", "laptop", "--password-stdin"]).await;
     let ran = vestibule(&device, &["status"]).await;
     let names: Vec<_> = ran.stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(names, ["user", "device", "client", "credential", "server", "root"]);
+    assert_eq!(names, ["user", "device", "client", "credential", "packages", "server", "root"]);
     assert!(ran.stdout.contains("credential  valid until 2027-04-15T00:00:00Z\n"), "{}", ran.stdout);
+}
+
+#[tokio::test]
+async fn status_needs_no_server_for_what_is_known_here() {
+    let device = Device::new();
+    vestibule(&device, &["register", ALICE, "--password-stdin"]).await;
+    let unplugged = || device.instead(|_| Some(Err(TransportError("unplugged".to_owned()))));
+    let ran = vestibule_with(&device, &["status"], "", |_| unplugged()).await;
+    let wanted = "packages    not known: no answer from http://127.0.0.1:8787: unplugged";
+    assert!(ran.exit_code == 0 && ran.stdout.contains(wanted) && ran.stderr.is_empty(), "{ran:?}");
+    let status = vestibule_with(&device, &["status", "--json"], "", |_| unplugged()).await.events().remove(0);
+    assert_eq!((&status["event"], &status["key_packages"]), (&json!("status"), &Value::Null));
+    assert_eq!(status["key_packages_problem"], "urn:vestibule:client:server-unreachable");
+}
+
+#[tokio::test]
+async fn key_packages_are_published_and_claimed_with_the_friendship_code() {
+    let (alice, bob) = {
+        let alice = Device::of_today();
+        let bob = alice.another();
+        (alice, bob)
+    };
+    vestibule(&alice, &["register", ALICE, "--password-stdin"]).await;
+    vestibule(&bob, &["register", "bob@localhost", "--password-stdin"]).await;
+
+    let published = vestibule(&alice, &["--json", "key-packages", "publish", "--count", "1"]).await;
+    assert_eq!(published.events(), [json!({"event": "published", "count": 1, "last_resort": true})]);
+    let event = vestibule(&alice, &["--json", "friendship-code"]).await.events().remove(0);
+    let code = vestibule(&alice, &["friendship-code"]).await.stdout;
+    assert_eq!(event, json!({"event": "friendship-code", "code": code.trim_end()}));
+
+    for last_resort in [false, true, true] {
+        let claimed = vestibule(&bob, &["--json", "key-packages", "claim", code.trim_end()]).await;
+        let package = &claimed.events()[0]["packages"][0];
+        assert_eq!((&package["user_name"], &package["last_resort"]), (&json!(ALICE), &json!(last_resort)));
+        assert_eq!(package["key_package_ref"].as_str().unwrap().len(), 43);
+    }
+    let claimed = vestibule(&bob, &["key-packages", "claim", &code]).await;
+    assert!(claimed.stdout.starts_with("alice@localhost: KeyPackage "), "{claimed:?}");
+    let published = vestibule(&alice, &["key-packages", "publish", "--count", "0"]).await;
+    assert_eq!(published.stdout, "Published 0 KeyPackages and a last-resort one.\n");
 }
 
 #[tokio::test]
@@ -135,6 +195,10 @@ async fn every_failure_is_one_line_and_an_event() {
         (vec!["register", ALICE], "client:password-unusable", "use --password-stdin"),
         (vec!["--server", "http://example.org", "status"], "client:invalid-server", "use https://"),
         (vec!["register", ALICE, "--trusted-root", "x"], "client:invalid-fingerprint", "43 characters"),
+        (vec!["key-packages", "publish", "--count", "101"], "client:not-registered", "run `vestibule register"),
+        (vec!["key-packages", "publish", "--count", "many"], "client:invalid-count", "at most 100 KeyPackages"),
+        (vec!["key-packages", "claim", "x"], "client:invalid-friendship-code", "was all of it copied?"),
+        (vec!["friendship-code"], "client:not-registered", "run `vestibule register"),
         (vec!["register", ALICE, "--device", "\u{7}"], "client:invalid-device-name", "printable"),
     ] {
         let plain = vestibule(&device, &arguments).await;

@@ -1,7 +1,7 @@
-//! How the state is sealed: XChaCha20-Poly1305 under the device key.
+//! How files are sealed: XChaCha20-Poly1305 under the device key.
 //!
 //! ```text
-//! opaque header[16];      // "VESTIBULE-STATE", then the format's version, 1; also the associated data
+//! opaque header[16];      // the kind's name, then the format's version, 1; also the associated data
 //! opaque nonce[24];       // random
 //! opaque ciphertext[...]; // with the tag, 16 bytes, at its end
 //! ```
@@ -19,12 +19,36 @@ use zeroize::Zeroizing;
 use super::{HomeError, device_key_path, files, state_path};
 use crate::fuse::Fuse;
 
-const MAGIC: [u8; 15] = *b"VESTIBULE-STATE";
 const VERSION: u8 = 1;
-const HEADER_LENGTH: usize = MAGIC.len() + 1;
+const NAME_LENGTH: usize = 15;
+const HEADER_LENGTH: usize = NAME_LENGTH + 1;
 const NONCE_LENGTH: usize = 24;
 
-/// The key that seals the state: 32 bytes. Zeroized on drop, not printable.
+/// The kinds of file, none of which can be taken for another.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    /// The state.
+    State,
+    /// The private parts of a generation of KeyPackages.
+    KeyPackages,
+}
+
+impl Kind {
+    fn name(self) -> &'static [u8; NAME_LENGTH] {
+        match self {
+            Self::State => b"VESTIBULE-STATE",
+            Self::KeyPackages => b"VESTIBULE-PACKS",
+        }
+    }
+
+    fn header(self) -> [u8; HEADER_LENGTH] {
+        let mut header = [VERSION; HEADER_LENGTH];
+        header[..NAME_LENGTH].copy_from_slice(self.name());
+        header
+    }
+}
+
+/// The key that seals the home's files: 32 bytes. Zeroized on drop, not printable.
 pub(super) struct SealingKey(Zeroizing<[u8; 32]>);
 
 impl SealingKey {
@@ -55,25 +79,30 @@ impl SealingKey {
     }
 
     /// Seals `plaintext`, which is encrypted where it stands.
-    pub(super) fn seal(&self, mut plaintext: Zeroizing<Vec<u8>>, rng: &mut (impl RngCore + CryptoRng)) -> Vec<u8> {
+    pub(super) fn seal(
+        &self,
+        kind: Kind,
+        mut plaintext: Zeroizing<Vec<u8>>,
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Vec<u8> {
         let mut nonce = [0; NONCE_LENGTH];
         rng.fill_bytes(&mut nonce);
-        let header = header();
+        let header = kind.header();
         let cipher = XChaCha20Poly1305::new(self.0.as_slice().into());
         let tag = cipher
             .encrypt_in_place_detached(XNonce::from_slice(&nonce), &header, &mut plaintext)
-            .expect("a state is shorter than 256 GiB");
+            .expect("a file is shorter than 256 GiB");
         [header.as_slice(), &nonce, &plaintext, &tag].concat()
     }
 
     /// Opens what was sealed and read from `path`.
-    pub(super) fn open(&self, sealed: Vec<u8>, path: &Path) -> Result<Zeroizing<Vec<u8>>, HomeError> {
-        if !sealed.starts_with(&MAGIC) {
-            return Err(HomeError::NotAState(path.to_owned()));
+    pub(super) fn open(&self, kind: Kind, sealed: Vec<u8>, path: &Path) -> Result<Zeroizing<Vec<u8>>, HomeError> {
+        if !sealed.starts_with(kind.name()) {
+            return Err(HomeError::ForeignFile(path.to_owned()));
         }
         let damaged = || HomeError::Damaged(path.to_owned());
         let (header, rest) = sealed.split_at_checked(HEADER_LENGTH).ok_or_else(damaged)?;
-        if header[MAGIC.len()] > VERSION {
+        if header[NAME_LENGTH] > VERSION {
             return Err(HomeError::NewerVersion(path.to_owned()));
         }
         let (nonce, ciphertext) = rest.split_at_checked(NONCE_LENGTH).ok_or_else(damaged)?;
@@ -88,10 +117,4 @@ impl fmt::Debug for SealingKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("SealingKey")
     }
-}
-
-fn header() -> [u8; HEADER_LENGTH] {
-    let mut header = [VERSION; HEADER_LENGTH];
-    header[..MAGIC.len()].copy_from_slice(&MAGIC);
-    header
 }

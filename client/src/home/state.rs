@@ -11,14 +11,14 @@ use vestibule_protocol::queue::RatchetKey;
 use vestibule_protocol::signed::Fingerprint;
 use zeroize::Zeroizing;
 
-use super::HomeError;
+use super::json::to_secret_json;
+use super::{HomeError, Pseudonym, QueuingServiceState};
 use crate::server_url::ServerUrl;
 
 /// The version of [`State`]'s form. Whoever changes the form raises it and reads the older ones too.
-const VERSION: u16 = 1;
-
-/// Room for a state's JSON, so that writing it leaves no copies behind where a growing buffer was.
-const EXPECTED_LENGTH: usize = 64 * 1024;
+///
+/// Version 1 knew no queuing service: its accounts have no pseudonym yet. Nothing else differs.
+const VERSION: u16 = 2;
 
 /// Everything a client keeps.
 #[derive(Serialize, Deserialize)]
@@ -41,9 +41,7 @@ impl State {
     }
 
     pub(super) fn to_json(&self) -> Zeroizing<Vec<u8>> {
-        let mut json = Zeroizing::new(Vec::with_capacity(EXPECTED_LENGTH));
-        serde_json::to_writer(&mut *json, self).expect("a state is made of what JSON can say");
-        json
+        to_secret_json(self)
     }
 
     /// Reads a state that was opened from the file `path`.
@@ -56,7 +54,8 @@ impl State {
         if serde_json::from_slice::<Versioned>(json).map_err(damaged)?.version > VERSION {
             return Err(HomeError::NewerVersion(path.to_owned()));
         }
-        serde_json::from_slice(json).map_err(damaged)
+        let state: Self = serde_json::from_slice(json).map_err(damaged)?;
+        Ok(Self { version: VERSION, ..state })
     }
 }
 
@@ -80,6 +79,8 @@ pub(crate) struct Account {
     /// The private halves of the connection packages' keys, in the packages' order.
     pub(crate) connection_keys: Vec<ConnectionKey>,
     pub(crate) authentication_service: AuthenticationServiceState,
+    /// The client at the queuing service.
+    pub(crate) pseudonym: Option<Pseudonym>,
 }
 
 impl Account {
@@ -90,7 +91,26 @@ impl Account {
 
     /// Whether the authentication service is known to have the user.
     pub(crate) fn is_registered(&self) -> bool {
-        matches!(self.authentication_service, AuthenticationServiceState::Registered { .. })
+        self.client_credential().is_some()
+    }
+
+    /// The client's `ClientCredential`, as soon as there is one. It was verified before it was kept.
+    pub(crate) fn client_credential(&self) -> Option<&Bytes> {
+        match &self.authentication_service {
+            AuthenticationServiceState::Finishing { .. } => None,
+            AuthenticationServiceState::Registered { client_credential } => Some(client_credential),
+        }
+    }
+
+    /// Whether the queuing service is known to have the pseudonym.
+    pub(crate) fn has_pseudonym(&self) -> bool {
+        let state = self.pseudonym.as_ref().map(|pseudonym| &pseudonym.queuing_service);
+        matches!(state, Some(QueuingServiceState::Created { .. }))
+    }
+
+    /// Whether friends have KeyPackages to claim.
+    pub(crate) fn has_published(&self) -> bool {
+        self.pseudonym.as_ref().is_some_and(|pseudonym| !pseudonym.publications.published.is_empty())
     }
 }
 
@@ -134,9 +154,7 @@ pub(crate) struct KeptRequest(Zeroizing<Vec<u8>>);
 impl KeptRequest {
     /// Writes a request down.
     pub(crate) fn new(request: &impl Serialize) -> Self {
-        let mut json = Zeroizing::new(Vec::with_capacity(EXPECTED_LENGTH));
-        serde_json::to_writer(&mut *json, request).expect("a request is made of what JSON can say");
-        Self(json)
+        Self(to_secret_json(request))
     }
 
     /// The bytes to send.

@@ -21,6 +21,19 @@ fn state(mark: u8) -> State {
     State::new("http://127.0.0.1:1".parse().unwrap(), [mark; 32].into())
 }
 
+impl Home {
+    /// Leaves the account as version 1 of the state's form would have.
+    pub(crate) fn store_version_1(&self) {
+        let state = self.load().unwrap().unwrap();
+        let mut json: serde_json::Value = serde_json::from_slice(&state.to_json()).unwrap();
+        json["version"] = 1.into();
+        json["account"].as_object_mut().unwrap().remove("pseudonym").unwrap();
+        let json = serde_json::to_vec(&json).unwrap().into();
+        let sealed = self.sealing_key.seal(Kind::State, json, &mut Randomness::system());
+        fs::write(state_path(&self.directory), sealed).unwrap();
+    }
+}
+
 fn mark(home: &Home) -> Option<u8> {
     home.load().unwrap().map(|state| state.trusted_root.as_bytes()[0])
 }
@@ -100,7 +113,7 @@ fn a_state_that_was_damaged_anywhere_is_refused_and_left_as_it_is() {
     for bytes in damaged {
         fs::write(&path, &bytes).unwrap();
         let refused = home.load();
-        assert!(matches!(refused, Err(HomeError::Damaged(_) | HomeError::NotAState(_))));
+        assert!(matches!(refused, Err(HomeError::Damaged(_) | HomeError::ForeignFile(_))));
         assert_eq!(fs::read(&path).unwrap(), bytes);
     }
 }
@@ -113,7 +126,8 @@ fn a_state_of_a_newer_version_is_named_as_such() {
     fs::write(&path, b"VESTIBULE-STATE\x02whatever").unwrap();
     assert!(matches!(home.load(), Err(HomeError::NewerVersion(_))));
 
-    let newer = home.sealing_key.seal(br#"{"version":2,"news":true}"#.to_vec().into(), &mut Randomness::system());
+    let newer = br#"{"version":3,"news":true}"#.to_vec().into();
+    let newer = home.sealing_key.seal(Kind::State, newer, &mut Randomness::system());
     fs::write(&path, newer).unwrap();
     assert!(matches!(home.load(), Err(HomeError::NewerVersion(_))));
 }
@@ -125,6 +139,38 @@ fn a_state_opens_under_its_own_key_alone() {
     create(&other).unwrap().store(&state(2)).unwrap();
     fs::copy(device_key_path(other.path()), device_key_path(directory.path())).unwrap();
     assert!(matches!(create(&directory).unwrap().load(), Err(HomeError::Damaged(_))));
+}
+
+#[test]
+fn key_packages_are_read_from_the_file_of_their_generation_alone() {
+    let directory = tempdir().unwrap();
+    let home = create(&directory).unwrap();
+    for generation in [1, 2] {
+        home.store_key_packages(&PrivateKeyPackages::new(generation, Vec::new())).unwrap();
+        assert!(home.load_key_packages(generation).is_ok());
+    }
+    let [first, second] = ["key-packages-1", "key-packages-2"].map(|name| directory.path().join(name));
+    assert_eq!(mode(&first), 0o600);
+    fs::copy(&first, &second).unwrap();
+    assert!(matches!(home.load_key_packages(2), Err(HomeError::Damaged(_))));
+    home.store(&state(1)).unwrap();
+    fs::copy(state_path(directory.path()), &second).unwrap();
+    assert!(matches!(home.load_key_packages(2), Err(HomeError::ForeignFile(_))));
+}
+
+#[test]
+fn key_packages_are_removed_with_what_a_crash_left_of_them() {
+    let directory = tempdir().unwrap();
+    let home = create(&directory).unwrap();
+    for generation in 1..=3 {
+        home.store_key_packages(&PrivateKeyPackages::new(generation, Vec::new())).unwrap();
+    }
+    fs::write(directory.path().join("key-packages-4.new"), b"half").unwrap();
+    home.store(&state(1)).unwrap();
+    home.remove_key_packages_except(&[2]).unwrap();
+    let mut left: Vec<_> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["device-key", "key-packages-2", "lock", "state"]);
 }
 
 #[test]

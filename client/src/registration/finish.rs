@@ -6,13 +6,13 @@ use vestibule_protocol::endpoint::{FinishRegistration, UserPath};
 use vestibule_protocol::problem::ProblemType;
 
 use super::Registration;
-use super::chain::{Chain, CredentialsError};
 use crate::api::RequestSigner;
+use crate::chain::{Chain, CredentialsError};
 use crate::error::Error;
 use crate::home::{Account, AuthenticationServiceState, KeptRequest};
 
 pub(super) async fn run(registration: &mut Registration<'_>) -> Result<(), Error> {
-    let account = registration.account.as_ref().expect("this stage comes after the one that makes the account");
+    let account = registration.session.account();
     let AuthenticationServiceState::Finishing { request, client_credential_csr } = &account.authentication_service
     else {
         return Ok(());
@@ -22,8 +22,8 @@ pub(super) async fn run(registration: &mut Registration<'_>) -> Result<(), Error
     check_client_credential(registration, &chain, client_credential_csr, &client_credential)?;
 
     let authentication_service = AuthenticationServiceState::Registered { client_credential };
-    let account = registration.account.take().expect("it was there above");
-    registration.keep_account(Account { authentication_service, ..account }, chain.root.fingerprint())
+    registration.session.trusted_root = Some(chain.root.fingerprint());
+    registration.session.change_account(|account| account.authentication_service = authentication_service)
 }
 
 /// Sends the request as it was kept. The key of the credential to be is the key of the provisional one.
@@ -35,7 +35,7 @@ async fn send(registration: &Registration<'_>, account: &Account, request: &Kept
         domain: user_name.domain().clone(),
     };
     let path = UserPath { user_name };
-    let service = &registration.authentication_service;
+    let service = &registration.session.authentication_service;
     let answer = service.call_signed::<FinishRegistration, _>(&path, request.as_bytes(), &signer).await;
     match answer {
         Ok(answer) => Ok(answer.client_credential),
@@ -48,10 +48,8 @@ async fn send(registration: &Registration<'_>, account: &Account, request: &Kept
 
 /// The chain that the registration was initiated under, if it is still the one to trust.
 fn trusted_chain(registration: &Registration<'_>, account: &Account) -> Result<Chain, CredentialsError> {
-    let Account { as_credential, as_intermediate_credential, user_name, .. } = account;
-    let now = registration.clock.now();
-    let chain = Chain::restore(as_credential, as_intermediate_credential, user_name.domain(), now)?;
-    match registration.trusted_root {
+    let chain = Chain::of_account(account, registration.session.now())?;
+    match registration.session.trusted_root {
         Some(trusted) if trusted != chain.root.fingerprint() => Err(CredentialsError::RootChanged { trusted }),
         _ => Ok(chain),
     }
@@ -64,7 +62,7 @@ fn check_client_credential(
     csr: &Bytes,
     credential: &Bytes,
 ) -> Result<(), Error> {
-    let now = registration.clock.now();
+    let now = registration.session.now();
     let csr = ClientCredentialCsr::verify_self_signed(&csr.0).map_err(Error::ClientCredentialRefused)?;
     let credential = ClientCredential::verify_chain(&credential.0, &chain.intermediate, now)
         .map_err(Error::ClientCredentialRefused)?;

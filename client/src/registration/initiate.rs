@@ -19,10 +19,12 @@ use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::queue::{QueueKeys, RatchetKey};
 use vestibule_protocol::time::Timestamp;
 
-use super::chain::Chain;
+use super::queuing_service::new_pseudonym;
 use super::{PasswordError, PasswordSource, Registration};
+use crate::chain::Chain;
 use crate::error::Error;
 use crate::home::{Account, AuthenticationServiceState, ConnectionKey, KeptRequest, OwnQueue};
+use crate::queuing::get_keys;
 use vestibule_protocol::randomness::Randomness;
 
 /// How many connection packages a new user brings: so many strangers can make contact before the client must look
@@ -30,15 +32,19 @@ use vestibule_protocol::randomness::Randomness;
 const CONNECTION_PACKAGES: usize = 20;
 
 pub(super) async fn run(registration: &mut Registration<'_>, password: &mut PasswordSource<'_>) -> Result<(), Error> {
-    let offered = registration.authentication_service.call::<GetCredentials>(&(), &[]).await?;
-    let now = registration.clock.now();
-    let domain = registration.user_name.domain();
-    let chain = Chain::choose(&offered, domain, registration.trusted_root, now)?;
+    let session = &registration.session;
+    let offered = session.authentication_service.call::<GetCredentials>(&(), &[]).await?;
+    let now = session.now();
+    let chain = Chain::choose(&offered, registration.user_name.domain(), session.trusted_root, now)?;
+    // A name should not be taken for a registration that its last stages cannot complete.
+    get_keys(session, &chain.root).await?;
     let password = ask(password)?;
 
     let user_name = registration.user_name.clone();
-    let application = Application::new(user_name, &chain.intermediate, now, &mut registration.randomness);
-    let (opaque, opaque_registration_request) = ClientRegistration::start(password, &mut registration.randomness);
+    let application =
+        Application::new(user_name, &chain.intermediate, now, &mut registration.session.connection.randomness);
+    let (opaque, opaque_registration_request) =
+        ClientRegistration::start(password, &mut registration.session.connection.randomness);
     let request = InitiateRegistrationRequest {
         user_name: registration.user_name.clone(),
         client_credential_csr: application.csr.to_bytes(),
@@ -47,12 +53,12 @@ pub(super) async fn run(registration: &mut Registration<'_>, password: &mut Pass
     let body = serde_json::to_vec(&request).expect("a request is made of what JSON can say");
 
     let answer = initiate(registration, &body).await?;
-    check_provisional_credential(&answer, &application, &body, &chain.intermediate, registration.clock.now())?;
+    check_provisional_credential(&answer, &application, &body, &chain.intermediate, registration.session.now())?;
     let opaque_registration_record = finish_opaque(registration, opaque, &answer).await?;
 
     let root = chain.root.fingerprint();
     let account = application.into_account(registration, &chain, answer, opaque_registration_record);
-    registration.keep_account(account, root)
+    registration.session.keep_account(account, root)
 }
 
 fn ask(password: &mut PasswordSource<'_>) -> Result<Password, PasswordError> {
@@ -61,7 +67,7 @@ fn ask(password: &mut PasswordSource<'_>) -> Result<Password, PasswordError> {
 }
 
 async fn initiate(registration: &Registration<'_>, body: &[u8]) -> Result<InitiateRegistrationResponse, Error> {
-    let answer = registration.authentication_service.call::<InitiateRegistration>(&(), body).await;
+    let answer = registration.session.authentication_service.call::<InitiateRegistration>(&(), body).await;
     answer.map_err(|error| match error.problem_type() {
         Some(ProblemType::UserNameTaken) => Error::UserNameTaken(registration.user_name.clone()),
         _ => error.into(),
@@ -76,7 +82,7 @@ async fn finish_opaque(
 ) -> Result<Bytes, Error> {
     let response = answer.opaque_registration_response.clone();
     let user_name = registration.user_name.clone();
-    let mut randomness = registration.randomness.clone();
+    let mut randomness = registration.session.connection.randomness.clone();
     let finished = tokio::task::spawn_blocking(move || opaque.finish(&response.0, &user_name, &mut randomness)).await;
     finished.expect("OPAQUE does not panic").map_err(Error::OpaqueResponseRefused)
 }
@@ -134,8 +140,8 @@ impl Application {
         answer: InitiateRegistrationResponse,
         opaque_registration_record: Bytes,
     ) -> Account {
-        let now = registration.clock.now();
-        let randomness = &mut registration.randomness;
+        let now = registration.session.now();
+        let randomness = &mut registration.session.connection.randomness;
         let user_id = UserId::generate(randomness);
         let as_queue = OwnQueue {
             decryption_key: HpkePrivateKey::generate(randomness),
@@ -171,6 +177,7 @@ impl Application {
                 request,
                 client_credential_csr: self.csr.to_bytes(),
             },
+            pseudonym: Some(new_pseudonym(randomness)),
         }
     }
 }

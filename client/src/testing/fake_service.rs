@@ -1,4 +1,5 @@
-//! An authentication service in this process: real OPAQUE, real credentials, a conditional store, no disk.
+//! A deployment in this process, here its authentication service: real OPAQUE, real credentials, a conditional store, no
+//! disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
@@ -26,6 +27,10 @@ use vestibule_protocol::request_signature::{CoveredRequest, RequestSignature, Se
 
 use crate::transport::{Request, Response, Sending, Transport};
 
+mod queuing;
+
+use queuing::FakeQueuingService;
+
 pub(crate) struct FakeService {
     clock: Clock,
     deployment: Mutex<Deployment>,
@@ -38,6 +43,7 @@ pub(crate) struct Deployment {
     pub(crate) intermediate_key: SigningKey<AsIntermediateCredentialKey>,
     pub(crate) intermediate: AsIntermediateCredential,
     pub(crate) users: BTreeMap<String, User>,
+    pub(crate) queuing: FakeQueuingService,
     /// Every request that arrived.
     pub(crate) requests: Vec<Request>,
     user_ids: BTreeSet<String>,
@@ -63,6 +69,7 @@ impl FakeService {
         let intermediate_key: SigningKey<AsIntermediateCredentialKey> = SigningKey::generate(&mut rng);
         let public_key = intermediate_key.verifying_key();
         let intermediate = AsIntermediateCredential::issue(public_key, &root, &root_key, clock.now(), 365);
+        let queuing = FakeQueuingService::new(&root, &root_key, clock.now(), &mut rng);
         let deployment = Deployment {
             domain,
             root_key,
@@ -70,6 +77,7 @@ impl FakeService {
             intermediate_key,
             intermediate,
             users: BTreeMap::new(),
+            queuing,
             requests: Vec::new(),
             user_ids: BTreeSet::new(),
             opaque: ServerSetup::generate(&mut rng),
@@ -94,10 +102,25 @@ impl FakeService {
     fn answer(&self, request: &Request) -> Result<(u16, Value), Problem> {
         let deployment = &mut *self.deployment();
         deployment.requests.push(request.clone());
+        let is_for_queuing = request.path.starts_with("/v1/qs/");
+        assert_eq!(is_for_queuing, request.service == Service::Queuing);
         match (request.method.as_str(), request.path.as_str()) {
             ("GET", "/v1/as/credentials") => Ok((200, deployment.credentials())),
             ("POST", "/v1/as/registrations") => Ok((200, deployment.initiate(&request.body, &self.clock)?)),
             ("PUT", path) if path.starts_with("/v1/as/users/") => Ok((201, deployment.finish(request, &self.clock)?)),
+            ("GET", "/v1/qs/keys") => Ok((200, deployment.queuing.keys())),
+            ("POST", "/v1/qs/users") => {
+                let signature = deployment.check_signature(request, &self.clock)?;
+                Ok((201, deployment.queuing.create_user(request, &signature)?))
+            }
+            ("POST", "/v1/qs/key-packages/claim") => Ok((200, deployment.queuing.claim(request)?)),
+            (method, path) if path.starts_with("/v1/qs/clients/") && path.ends_with("/key-packages") => {
+                let signature = deployment.check_signature(request, &self.clock)?;
+                match method {
+                    "GET" => Ok((200, deployment.queuing.supply(request, &signature)?)),
+                    _ => Ok((200, deployment.queuing.publish(request, &signature, self.clock.now())?)),
+                }
+            }
             unknown => panic!("no such route: {unknown:?}"),
         }
     }
@@ -207,7 +230,7 @@ impl Deployment {
             authorization: None,
             body: &request.body,
         };
-        RequestSignature::check(covered, &fields, &Service::Authentication.tag(&self.domain), clock.now())
+        RequestSignature::check(covered, &fields, &request.service.tag(&self.domain), clock.now())
             .map_err(|error| Problem::new(ProblemType::SignatureStale, error))
     }
 }

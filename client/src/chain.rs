@@ -1,11 +1,14 @@
 //! The credentials of a deployment: which root to trust, and which intermediate to ask for a credential.
 
+use vestibule_key_packages::TrustedCredentials;
 use vestibule_protocol::credential::{AsCredential, AsCredentialPayload, AsIntermediateCredential, CredentialError};
 use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::endpoint::GetCredentialsResponse;
 use vestibule_protocol::name::Domain;
 use vestibule_protocol::signed::{Fingerprint, Unverified};
 use vestibule_protocol::time::{DAY, Timestamp};
+
+use crate::home::Account;
 
 /// Why the server's credentials are not acceptable.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -50,15 +53,52 @@ pub enum CredentialsError {
 }
 
 /// A root that is trusted, and an intermediate that it signed.
-pub(super) struct Chain {
-    pub(super) root: AsCredential,
-    pub(super) intermediate: AsIntermediateCredential,
+pub(crate) struct Chain {
+    pub(crate) root: AsCredential,
+    pub(crate) intermediate: AsIntermediateCredential,
 }
 
 impl Chain {
     /// Chooses from what the server offers: the trusted root (if none is trusted yet, the first that holds), and of its
     /// intermediates the one that is valid longest.
-    pub(super) fn choose(
+    pub(crate) fn choose(
+        offered: &GetCredentialsResponse,
+        domain: &Domain,
+        trusted_root: Option<Fingerprint>,
+        now: Timestamp,
+    ) -> Result<Self, CredentialsError> {
+        let TrustedChains { root, intermediates, .. } = TrustedChains::choose(offered, domain, trusted_root, now)?;
+        let not_after = |credential: &AsIntermediateCredential| credential.payload().expiration_data.not_after;
+        // Less than a day left would be less than the shortest credential.
+        let lasting = intermediates.into_iter().filter(|credential| not_after(credential) >= now.saturating_add(DAY));
+        // Of several that last as long, the first, which is the newest.
+        let longest =
+            lasting.reduce(|longest, next| if not_after(&longest) < not_after(&next) { next } else { longest });
+        Ok(Self { root, intermediate: longest.ok_or(CredentialsError::IntermediateRefused(None))? })
+    }
+
+    /// Reads the chain that an account was registered under.
+    pub(crate) fn of_account(account: &Account, now: Timestamp) -> Result<Self, CredentialsError> {
+        let Account { as_credential, as_intermediate_credential, user_name, .. } = account;
+        let root = AsCredential::verify_root(&as_credential.0, user_name.domain(), now)
+            .map_err(CredentialsError::RootRefused)?;
+        let intermediate = AsIntermediateCredential::verify_chain(&as_intermediate_credential.0, &root, now)
+            .map_err(|error| CredentialsError::IntermediateRefused(Some(error)))?;
+        Ok(Self { root, intermediate })
+    }
+}
+
+/// A root that is trusted, and every intermediate that it signed and that holds.
+pub(crate) struct TrustedChains {
+    pub(crate) root: AsCredential,
+    intermediates: Vec<AsIntermediateCredential>,
+    revoked: Vec<Fingerprint>,
+}
+
+impl TrustedChains {
+    /// Chooses from what the server offers: the trusted root (if none is trusted yet, the first that holds), and its
+    /// intermediates; at least one.
+    pub(crate) fn choose(
         offered: &GetCredentialsResponse,
         domain: &Domain,
         trusted_root: Option<Fingerprint>,
@@ -69,21 +109,13 @@ impl Chain {
             return Err(CredentialsError::RootRevoked);
         }
         let root = choose_root(&offered.as_credentials, &revoked, domain, trusted_root, now)?;
-        let intermediate = choose_intermediate(&offered.as_intermediate_credentials, &revoked, &root, now)?;
-        Ok(Self { root, intermediate })
+        let intermediates = choose_intermediates(&offered.as_intermediate_credentials, &revoked, &root, now)?;
+        Ok(Self { root, intermediates, revoked })
     }
 
-    /// Reads a chain that was chosen earlier.
-    pub(super) fn restore(
-        root: &Bytes,
-        intermediate: &Bytes,
-        domain: &Domain,
-        now: Timestamp,
-    ) -> Result<Self, CredentialsError> {
-        let root = AsCredential::verify_root(&root.0, domain, now).map_err(CredentialsError::RootRefused)?;
-        let intermediate = AsIntermediateCredential::verify_chain(&intermediate.0, &root, now)
-            .map_err(|error| CredentialsError::IntermediateRefused(Some(error)))?;
-        Ok(Self { root, intermediate })
+    /// What other users' credentials are judged by.
+    pub(crate) fn trusted(&self) -> TrustedCredentials<'_> {
+        TrustedCredentials { intermediates: &self.intermediates, revoked: &self.revoked }
     }
 }
 
@@ -122,27 +154,20 @@ fn foreign_domain(root: &Bytes, wanted: &Domain) -> CredentialsError {
     }
 }
 
-fn choose_intermediate(
+fn choose_intermediates(
     offered: &[Bytes],
     revoked: &[Fingerprint],
     root: &AsCredential,
     now: Timestamp,
-) -> Result<AsIntermediateCredential, CredentialsError> {
+) -> Result<Vec<AsIntermediateCredential>, CredentialsError> {
     let mut reason = None;
-    let mut chosen: Option<AsIntermediateCredential> = None;
+    let mut chosen = Vec::new();
     for bytes in offered {
         match AsIntermediateCredential::verify_chain(&bytes.0, root, now) {
             Ok(intermediate) if revoked.contains(&intermediate.fingerprint()) => {}
-            Ok(intermediate) => {
-                let not_after = |credential: &AsIntermediateCredential| credential.payload().expiration_data.not_after;
-                // Less than a day left would be less than the shortest credential.
-                let lasts = not_after(&intermediate) >= now.saturating_add(DAY);
-                if lasts && chosen.as_ref().is_none_or(|chosen| not_after(chosen) < not_after(&intermediate)) {
-                    chosen = Some(intermediate);
-                }
-            }
+            Ok(intermediate) => chosen.push(intermediate),
             Err(error) => reason = Some(error),
         }
     }
-    chosen.ok_or(CredentialsError::IntermediateRefused(reason))
+    if chosen.is_empty() { Err(CredentialsError::IntermediateRefused(reason)) } else { Ok(chosen) }
 }

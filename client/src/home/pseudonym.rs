@@ -1,0 +1,84 @@
+//! What the state holds of the client at the queuing service, where it is a pseudonym, and of what friends are given.
+
+use serde::{Deserialize, Serialize};
+use vestibule_protocol::encoding::secret;
+use vestibule_protocol::keys::{QsClientRecordKey, QsUserRecordKey, SigningKey};
+use vestibule_protocol::queuing::{QsClientId, QsUserId};
+use vestibule_protocol::symmetric::{
+    FriendshipEncryptionKey, FriendshipToken, PushTokenKey, WelcomeAttributionInfoKey,
+};
+use vestibule_protocol::time::Timestamp;
+
+use super::{KeptRequest, OwnQueue};
+
+/// The client at the queuing service.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pseudonym {
+    /// The key of the user's record.
+    #[serde(with = "secret")]
+    pub(crate) user_record_key: SigningKey<QsUserRecordKey>,
+    /// The key of the client's record.
+    #[serde(with = "secret")]
+    pub(crate) client_record_key: SigningKey<QsClientRecordKey>,
+    /// The client's queue at the queuing service.
+    pub(crate) queue: OwnQueue,
+    /// What friends claim KeyPackages with.
+    #[serde(with = "secret")]
+    pub(crate) friendship_token: FriendshipToken,
+    /// Under what friends see whose the KeyPackages are.
+    #[serde(with = "secret")]
+    pub(crate) friendship_encryption_key: FriendshipEncryptionKey,
+    /// Under what a friend who adds the client to a group says who it is.
+    #[serde(with = "secret")]
+    pub(crate) welcome_attribution_info_key: WelcomeAttributionInfoKey,
+    /// Under what the client's push token is stored.
+    #[serde(with = "secret")]
+    pub(crate) push_token_key: PushTokenKey,
+    pub(crate) queuing_service: QueuingServiceState,
+    pub(crate) publications: Publications,
+}
+
+/// How far the registration with the queuing service has come.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum QueuingServiceState {
+    /// User and client may or may not exist: the answer to the request tells.
+    Creating {
+        /// The body of the request to create them.
+        #[serde(with = "secret")]
+        request: KeptRequest,
+    },
+    /// They exist.
+    Created { qs_user_id: QsUserId, qs_client_id: QsClientId },
+}
+
+/// The KeyPackages that friends can claim.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Publications {
+    /// The generations that were published and whose private parts are kept, oldest first.
+    pub(crate) published: Vec<Generation>,
+    pub(crate) under_way: Option<PublicationUnderWay>,
+}
+
+/// A generation of KeyPackages. Its private parts are in a file of its own.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Generation {
+    pub(crate) number: u64,
+    /// When the first of its packages expires.
+    pub(crate) not_after: Timestamp,
+}
+
+/// A generation that may or may not be published: the answer to the request tells.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PublicationUnderWay {
+    pub(crate) generation: Generation,
+    /// How many ordinary packages it has.
+    pub(crate) count: usize,
+    /// The body of the request to publish it.
+    #[serde(with = "secret")]
+    pub(crate) request: KeptRequest,
+}

@@ -1,0 +1,58 @@
+//! What a client does at the queuing service, where it is a pseudonym.
+
+mod claim;
+mod keys;
+mod publication;
+mod supply;
+
+pub use claim::ClaimedKeyPackage;
+pub(crate) use claim::claim;
+pub use keys::QsKeysError;
+pub(crate) use keys::get_keys;
+pub use publication::{DEFAULT_KEY_PACKAGES, Published};
+pub(crate) use publication::{ensure_published, publish};
+pub use supply::{KeyPackageSupply, LOW_SUPPLY};
+pub(crate) use supply::{refill, supply};
+
+use vestibule_protocol::endpoint::QsClientPath;
+use vestibule_protocol::keys::QsClientRecordKey;
+use vestibule_protocol::queuing::QsClientId;
+
+use crate::api::RequestSigner;
+use crate::error::Error;
+use crate::home::{Account, Pseudonym, QueuingServiceState};
+
+#[cfg(test)]
+mod tests;
+
+/// The client at the queuing service, as soon as it exists there.
+struct OwnClient<'a> {
+    account: &'a Account,
+    pseudonym: &'a Pseudonym,
+    qs_client_id: QsClientId,
+}
+
+impl<'a> OwnClient<'a> {
+    /// # Errors
+    /// [`Error::RegistrationUnderWay`] if it does not exist.
+    fn of(account: &'a Account) -> Result<Self, Error> {
+        match &account.pseudonym {
+            Some(pseudonym) if let QueuingServiceState::Created { qs_client_id, .. } = pseudonym.queuing_service => {
+                Ok(Self { account, pseudonym, qs_client_id })
+            }
+            _ => Err(Error::RegistrationUnderWay(account.user_name.clone())),
+        }
+    }
+
+    fn path(&self) -> QsClientPath {
+        QsClientPath { qs_client_id: self.qs_client_id }
+    }
+
+    fn signer(&self) -> RequestSigner<'a, QsClientRecordKey> {
+        RequestSigner {
+            key: &self.pseudonym.client_record_key,
+            key_id: self.qs_client_id.to_string(),
+            domain: self.account.user_name.domain().clone(),
+        }
+    }
+}
