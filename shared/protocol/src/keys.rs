@@ -190,6 +190,32 @@ impl fmt::Debug for HpkePrivateKey {
     }
 }
 
+/// The u-coordinates of the points of low order on Curve25519 and its twist, in every encoding of 255 bits: 0, 1, two of
+/// order 8, and p - 1, p, p + 1. A scalar multiplication would tell as well, and cost fifty times what all else about a
+/// key does.
+const LOW_ORDER_COORDINATES: [[u8; 32]; 7] = [
+    [0; 32],
+    with_ends(1, 0, 0),
+    [
+        0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a, 0xda, 0x09,
+        0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00,
+    ],
+    [
+        0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef, 0x5b, 0x04, 0x44,
+        0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57,
+    ],
+    with_ends(0xec, 0xff, 0x7f),
+    with_ends(0xed, 0xff, 0x7f),
+    with_ends(0xee, 0xff, 0x7f),
+];
+
+const fn with_ends(first: u8, middle: u8, last: u8) -> [u8; 32] {
+    let mut bytes = [middle; 32];
+    bytes[0] = first;
+    bytes[31] = last;
+    bytes
+}
+
 /// An HPKE public key of DHKEM(X25519, HKDF-SHA256); `opaque<V>` of 32 bytes on the wire, base64url in JSON.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct HpkePublicKey([u8; 32]);
@@ -199,9 +225,10 @@ impl HpkePublicKey {
     /// derives the same shared secret (RFC 9180, section 7.1.4).
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let bytes = <[u8; 32]>::try_from(bytes).ok()?;
-        // Clamped scalars are multiples of the cofactor, so that any of them tells.
-        let shared = x25519_dalek::x25519([1; 32], bytes);
-        (shared != [0; 32]).then_some(Self(bytes))
+        // The top bit is not looked at (RFC 7748, section 5).
+        let mut coordinate = bytes;
+        coordinate[31] &= 0x7f;
+        (!LOW_ORDER_COORDINATES.contains(&coordinate)).then_some(Self(bytes))
     }
 
     /// The key's 32 bytes.
@@ -247,13 +274,27 @@ mod tests {
 
     #[test]
     fn an_hpke_key_of_low_order_is_refused() {
-        let mut one = [0; 32];
-        one[0] = 1;
-        assert_eq!(HpkePublicKey::from_bytes(&[0; 32]), None);
-        assert_eq!(HpkePublicKey::from_bytes(&one), None);
+        for coordinate in LOW_ORDER_COORDINATES {
+            for top_bit in [0, 0x80] {
+                let mut bytes = coordinate;
+                bytes[31] |= top_bit;
+                assert_eq!(x25519_dalek::x25519([1; 32], bytes), [0; 32], "everybody derives the same secret");
+                assert_eq!(HpkePublicKey::from_bytes(&bytes), None);
+            }
+        }
         let key = HpkePrivateKey::generate(&mut StdRng::seed_from_u64(1)).public_key();
         assert_eq!(HpkePublicKey::from_bytes(key.as_bytes()), Some(key));
         assert_eq!(HpkePublicKey::from_bytes(&key.as_bytes()[1..]), None);
+    }
+
+    #[test]
+    fn the_neighbours_of_the_points_of_low_order_are_keys() {
+        for coordinate in LOW_ORDER_COORDINATES {
+            let mut bytes = coordinate;
+            bytes[1] ^= 1;
+            assert_ne!(x25519_dalek::x25519([1; 32], bytes), [0; 32]);
+            assert!(HpkePublicKey::from_bytes(&bytes).is_some());
+        }
     }
 
     #[test]
