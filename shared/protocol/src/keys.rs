@@ -191,8 +191,8 @@ impl fmt::Debug for HpkePrivateKey {
 }
 
 /// The u-coordinates of the points of low order on Curve25519 and its twist, in every encoding of 255 bits: 0, 1, two of
-/// order 8, and p - 1, p, p + 1. A scalar multiplication would tell as well, and cost fifty times what all else about a
-/// key does.
+/// order 8, and p - 1, p, p + 1. A scalar multiplication would tell as well; it took most of the time of checking a
+/// KeyPackage (`docs/performance.md`).
 const LOW_ORDER_COORDINATES: [[u8; 32]; 7] = [
     [0; 32],
     with_ends(1, 0, 0),
