@@ -156,12 +156,15 @@ fn dynamodb_operations(calls: &[ServiceCall], function: &str) -> Vec<String> {
     operations.into_iter().map(times).collect()
 }
 
-/// The kinds of item, by the first part of their sort key: how many there are and what they hold.
-fn kinds(items: &[Value]) -> BTreeMap<&str, (usize, String)> {
+/// The kinds of item, by the first parts of their keys: how many there are and what they hold.
+fn kinds(items: &[Value]) -> BTreeMap<String, (usize, String)> {
     let mut kinds = BTreeMap::new();
     for item in items {
-        let sort_key = item["sk"]["S"].as_str().unwrap_or_default();
-        let kind = sort_key.split('#').next().unwrap_or_default();
+        let [partition, sort] = ["pk", "sk"].map(|key| {
+            let key = item[key]["S"].as_str().unwrap_or_default();
+            key.split('#').next().unwrap_or_default()
+        });
+        let kind = if partition == sort { sort.to_owned() } else { format!("{partition} / {sort}") };
         kinds.entry(kind).or_insert_with(|| (0, attribute_names(item))).0 += 1;
     }
     kinds
