@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use vestibule_local::{Fault, Service};
 use vestibule_tests::TestCloud;
 
@@ -33,17 +35,23 @@ async fn whatever_fails_the_retry_ends_as_if_nothing_had() {
     for scenario in SCENARIOS {
         let (expected, operations) = undisturbed(scenario).await;
         assert!(!operations.is_empty(), "{} calls DynamoDB", scenario.function);
-        for (position, operation) in operations.iter().enumerate() {
+        // Much of the time goes by in waiting for the next attempt, so several wait together.
+        let mut runs = JoinSet::new();
+        let places = Arc::new(Semaphore::new(8));
+        for (position, operation) in operations.into_iter().enumerate() {
             for fault in FAULTS {
                 for duration in [Duration::OneAttempt, Duration::EveryAttempt] {
-                    let outcome = disturbed(scenario, position, fault, duration).await;
-                    let function = scenario.function;
-                    assert_eq!(
-                        outcome, expected,
-                        "{function}: {fault:?} for {duration:?} at call {position}, {operation}"
-                    );
+                    let (places, operation) = (Arc::clone(&places), operation.clone());
+                    runs.spawn(async move {
+                        let _place = places.acquire().await;
+                        let what = format!("{fault:?} for {duration:?} at call {position}, {operation}");
+                        (what, disturbed(scenario, position, fault, duration).await)
+                    });
                 }
             }
+        }
+        for (what, outcome) in runs.join_all().await {
+            assert_eq!(outcome, expected, "{}: {what}", scenario.function);
         }
     }
 }

@@ -6,7 +6,10 @@ mod applicant;
 mod cloud;
 #[path = "support/pseudonym.rs"]
 mod pseudonym;
+#[path = "support/recipe.rs"]
+mod recipe;
 
 pub use applicant::Applicant;
 pub use cloud::{Answer, Call, TestCloud, all_at_once, json_body};
 pub use pseudonym::Pseudonym;
+pub use recipe::{Recipe, capabilities, last_resort_extension, private_extension};

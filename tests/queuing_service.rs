@@ -1,5 +1,11 @@
 //! The queuing service, request by request: what is right, and everything that is not.
 
+mod bad_creations;
+mod bad_publications;
+mod claims;
+mod races;
+mod separation;
+
 use serde_json::Value;
 use vestibule_protocol::endpoint::{CreateQsUserResponse, GetKeyPackagesResponse};
 use vestibule_protocol::time::DAY;

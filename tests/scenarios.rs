@@ -28,7 +28,7 @@ pub(crate) struct Scenario {
 /// A call that is ready to be made.
 pub(crate) struct Prepared {
     /// Makes the request anew, as a client does that tries again: the same body, under a fresh signature.
-    pub(crate) call: Box<dyn Fn(&TestCloud) -> Call + Send>,
+    pub(crate) call: Box<dyn Fn(&TestCloud) -> Call + Send + Sync>,
     /// What of the answer is the same every time.
     pub(crate) stable: fn(&Answer) -> Value,
     /// What of an item is the same, however often the request had to be sent; none if the item may be gone.
@@ -36,7 +36,7 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    fn new(call: impl Fn(&TestCloud) -> Call + Send + 'static) -> Self {
+    fn new(call: impl Fn(&TestCloud) -> Call + Send + Sync + 'static) -> Self {
         Self {
             call: Box::new(call),
             stable: |answer| serde_json::from_slice(&answer.body).unwrap_or(Value::Null),
