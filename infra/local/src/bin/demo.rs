@@ -1,6 +1,7 @@
-//! `cargo demo`: a local cloud in memory, a user who registers on it, and what each side knows afterwards.
+//! `cargo demo`: a local cloud in memory, two users who register on it and find each other, and what each service knows
+//! afterwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -10,6 +11,9 @@ use rand::rngs::OsRng;
 use serde_json::Value;
 use vestibule_client::{Client, Options, Password, Registered, StageState, UserName};
 use vestibule_local::{FUNCTIONS, LocalCloud, Service, ServiceCall};
+
+/// Whatever is shorter, such as the kind of an item, identifies nobody.
+const SHORTEST_IDENTIFIER: usize = 13;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -26,7 +30,7 @@ async fn main() -> ExitCode {
 
 async fn demonstrate(out: &mut (impl Write + Send)) -> Result<()> {
     let started = Instant::now();
-    writeln!(out, "Vestibule: a user comes into being, on this machine and in memory.\n")?;
+    writeln!(out, "Vestibule: users come into being, on this machine and in memory.\n")?;
 
     writeln!(out, "1. The local cloud starts: what template.yaml describes, in this process.")?;
     let cloud = start_cloud().await?;
@@ -39,26 +43,52 @@ async fn demonstrate(out: &mut (impl Write + Send)) -> Result<()> {
     let phone = Options::new(homes.path().join("phone")).server(cloud.url().parse()?);
     let alice: UserName = "alice@localhost".parse()?;
     let registered = register(out, phone.clone(), &alice, "phone").await?;
-    let status = Client::open(phone)?.status()?;
+    let alices = Client::open(phone)?;
+    let status = alices.status()?;
     line(out, "client id", &registered.client_id.to_string())?;
     let days = status.credential_validity.lifetime().as_secs() / (24 * 60 * 60);
     line(out, "credential", &format!("signed by the authentication service, valid for {days} days"))?;
     line(out, "root", &format!("{}, trusted from now on", status.trusted_root))?;
+    line(out, "pseudonym", &format!("{}, all that the queuing service knows of her", registered.qs_user_id))?;
+    line(out, "KeyPackages", &format!("{} for friends to claim", alices.key_package_supply().await?.remaining))?;
 
     writeln!(out, "\n3. What the functions asked of DynamoDB for it.")?;
     for function in FUNCTIONS {
         let operations = dynamodb_operations(&cloud.calls(), function.name);
-        line(out, function.name, &operations.join(", "))?;
-    }
-
-    writeln!(out, "\n4. What the server keeps.")?;
-    for table in ["AsTable", "AsQueueTable"] {
-        for (kind, (number, attributes)) in kinds(&cloud.items(table).await?) {
-            line(out, table, &format!("{number:>2} {kind}: {attributes}"))?;
+        if !operations.is_empty() {
+            line(out, function.name, &operations.join(", "))?;
         }
     }
 
-    writeln!(out, "\n5. Mallory wants to be alice too.")?;
+    writeln!(
+        out,
+        "\n4. Bob registers too. Alice has shown him her friendship code, and he claims one of her KeyPackages."
+    )?;
+    let laptop = Options::new(homes.path().join("laptop")).server(cloud.url().parse()?);
+    register(&mut io::sink(), laptop.clone(), &"bob@localhost".parse()?, "laptop").await?;
+    let code = alices.friendship_code()?.to_text();
+    line(out, "friendship code", &format!("{}… ({} characters)", &code[..12], code.len()))?;
+    for claimed in Client::open(laptop)?.claim_key_packages(&code.parse()?).await? {
+        line(out, "bob sees", &format!("{}, verified from the root to the leaf", claimed.client_id.user_name))?;
+        line(out, "KeyPackage", &claimed.key_package_ref.to_string())?;
+        line(out, "last-resort", if claimed.is_last_resort { "yes" } else { "no: it is his alone" })?;
+    }
+    line(out, "left to be claimed", &alices.key_package_supply().await?.remaining.to_string())?;
+
+    writeln!(out, "\n5. What the authentication service keeps, and what the queuing service keeps.")?;
+    let of_names = show_kinds(out, &cloud, &["AsTable", "AsQueueTable"]).await?;
+    let of_pseudonyms = show_kinds(out, &cloud, &["QsTable", "QsQueueTable"]).await?;
+    let shared = of_names.intersection(&of_pseudonyms).count();
+    line(
+        out,
+        "what they share",
+        &format!("{shared} names, ids, keys or credentials: nothing links a user to a pseudonym"),
+    )?;
+    if shared > 0 {
+        return Err("the two services have something in common".into());
+    }
+
+    writeln!(out, "\n6. Mallory wants to be alice too.")?;
     let laptop = Options::new(homes.path().join("mallory")).server(cloud.url().parse()?);
     match register(&mut io::sink(), laptop, &alice, "laptop").await {
         Err(error) => line(out, "refused", &error.to_string())?,
@@ -90,21 +120,51 @@ async fn register(
     Ok(Client::open(options)?.register(user_name, device, password, observer).await?)
 }
 
+/// Shows the kinds of item in these tables. Gives every text and every byte string in them that could tell one user from
+/// another.
+async fn show_kinds(out: &mut impl Write, cloud: &LocalCloud, tables: &[&str]) -> Result<BTreeSet<String>> {
+    let mut values = BTreeSet::new();
+    for table in tables {
+        let items = cloud.items(table).await?;
+        for (kind, (number, attributes)) in kinds(&items) {
+            line(out, table, &format!("{number:>3} {kind}: {attributes}"))?;
+        }
+        for attribute in items.iter().filter_map(Value::as_object).flat_map(|item| item.values()) {
+            let texts = attribute["S"].as_str().into_iter().chain(attribute["B"].as_str());
+            // A key's kind and its value.
+            let parts = texts.flat_map(|text| text.split('#'));
+            values.extend(parts.filter(|part| part.len() >= SHORTEST_IDENTIFIER).map(str::to_owned));
+        }
+    }
+    Ok(values)
+}
+
 fn line(out: &mut impl Write, name: &str, text: &str) -> io::Result<()> {
     writeln!(out, "   {name:<26} {text}")
 }
 
 fn dynamodb_operations(calls: &[ServiceCall], function: &str) -> Vec<String> {
-    let of_function = calls.iter().filter(|call| call.function == function && call.service == Service::DynamoDb);
-    of_function.map(|call| call.operation.clone()).collect()
+    let mut operations: Vec<(&str, usize)> = Vec::new();
+    for call in calls.iter().filter(|call| call.function == function && call.service == Service::DynamoDb) {
+        match operations.last_mut() {
+            Some((operation, times)) if *operation == call.operation => *times += 1,
+            _ => operations.push((&call.operation, 1)),
+        }
+    }
+    let times =
+        |(operation, times)| if times == 1 { String::from(operation) } else { format!("{times} × {operation}") };
+    operations.into_iter().map(times).collect()
 }
 
-/// The kinds of item, by the first part of their sort key: how many there are and what they hold.
-fn kinds(items: &[Value]) -> BTreeMap<&str, (usize, String)> {
+/// The kinds of item, by the first parts of their keys: how many there are and what they hold.
+fn kinds(items: &[Value]) -> BTreeMap<String, (usize, String)> {
     let mut kinds = BTreeMap::new();
     for item in items {
-        let sort_key = item["sk"]["S"].as_str().unwrap_or_default();
-        let kind = sort_key.split('#').next().unwrap_or_default();
+        let [partition, sort] = ["pk", "sk"].map(|key| {
+            let key = item[key]["S"].as_str().unwrap_or_default();
+            key.split('#').next().unwrap_or_default()
+        });
+        let kind = if partition == sort { sort.to_owned() } else { format!("{partition} / {sort}") };
         kinds.entry(kind).or_insert_with(|| (0, attribute_names(item))).0 += 1;
     }
     kinds
