@@ -4,6 +4,8 @@
 mod applicant;
 #[path = "support/cloud.rs"]
 mod cloud;
+#[path = "support/log.rs"]
+mod log;
 #[path = "support/pseudonym.rs"]
 mod pseudonym;
 #[path = "support/recipe.rs"]
@@ -11,5 +13,6 @@ mod recipe;
 
 pub use applicant::Applicant;
 pub use cloud::{Answer, Call, TestCloud, all_at_once, json_body};
+pub use log::captured_log;
 pub use pseudonym::Pseudonym;
 pub use recipe::{Recipe, capabilities, last_resort_extension, private_extension};

@@ -1,32 +1,14 @@
 //! Secrets reach no log, at any level, and no answer.
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
-
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use serde_json::Value;
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::prelude::*;
 use vestibule_keys::Deployment;
 use vestibule_local::Fault;
 use vestibule_protocol::encoding::SecretBytes as _;
-use vestibule_tests::{Applicant, TestCloud};
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use vestibule_tests::{Applicant, TestCloud, captured_log};
 
 /// The ways in which bytes can be written into a log.
 fn spellings(secret: &[u8]) -> Vec<Vec<u8>> {
@@ -58,13 +40,7 @@ fn secrets_in(document: &Value, secrets: &mut Vec<Vec<u8>>) {
 
 #[tokio::test]
 async fn no_secret_is_logged_at_any_level() {
-    let log = Log::default();
-    let writer = log.clone();
-    let lines = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
-    let filter = vestibule_backend::log_filter(LevelFilter::TRACE);
-    // What other tests log meanwhile is searched too: their deployments have the same keys.
-    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines.with_filter(filter))).unwrap();
-
+    captured_log();
     let cloud = TestCloud::start().await;
     let mut secrets = vec![b"correct horse".to_vec()];
     let deployment = Deployment::generate(cloud.domain(), cloud.now(), &mut StdRng::seed_from_u64(0));
@@ -93,14 +69,14 @@ async fn no_secret_is_logged_at_any_level() {
     cloud.cloud.clock().advance(std::time::Duration::from_secs(301));
     cloud.send(&alice.finishing_call(&cloud, &completion)).await;
 
-    let log = log.0.lock().unwrap().clone();
-    let text = String::from_utf8_lossy(&log);
-    assert!(text.contains("as-finish-registration") && text.contains("WARN"), "the log is captured: {text}");
+    // What other tests log meanwhile is searched too: their deployments have the same keys.
+    let log = captured_log();
+    assert!(log.contains("as-finish-registration") && log.contains("WARN"), "the log is captured: {log}");
     let alice_herself = "alice".as_bytes().to_vec();
     for (number, secret) in secrets.iter().chain([&alice_herself]).enumerate() {
         for spelling in spellings(secret) {
             let is_in = |bytes: &[u8]| bytes.windows(spelling.len()).any(|window| window == spelling);
-            assert!(!is_in(&log), "secret {number} is in the log:\n{text}");
+            assert!(!is_in(log.as_bytes()), "secret {number} is in the log:\n{log}");
             assert!(!answers.iter().any(|answer| is_in(&answer.body)) || *secret == alice_herself, "secret {number}");
         }
     }

@@ -2,18 +2,15 @@
 //! section 8).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use serde_json::Value;
-use tracing_subscriber::fmt::MakeWriter;
 use vestibule_protocol::encoding::{self, SecretBytes as _};
 use vestibule_protocol::endpoint::FinishRegistrationRequest;
 use vestibule_protocol::keys::HpkePrivateKey;
-use vestibule_tests::{Applicant, Pseudonym, TestCloud};
+use vestibule_tests::{Applicant, Pseudonym, TestCloud, captured_log};
 
 /// Something that must not be found, under a name that may be printed.
 struct Mark {
@@ -43,33 +40,11 @@ fn contains(place: &[u8], needle: &[u8]) -> bool {
     place.windows(needle.len()).any(|window| window == needle)
 }
 
-/// What logs are written to.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    /// What was logged since the last time.
-    fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut self.0.lock().unwrap())
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
+/// What the functions of a service logged.
+fn log_of(service: &str) -> Vec<u8> {
+    let function = format!("function=\"{service}-");
+    let path = format!("/v1/{service}/");
+    captured_log().lines().filter(|line| line.contains(&function) || line.contains(&path)).collect::<String>().into()
 }
 
 /// Every string, number and binary value of the items, keys and names of attributes included.
@@ -109,15 +84,7 @@ async fn items_of(cloud: &TestCloud, tables: [&str; 2]) -> Vec<Value> {
 #[tokio::test]
 async fn no_item_or_log_line_of_one_service_has_anything_of_the_other() {
     let cloud = TestCloud::start().await;
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .finish();
-    // The test, the cloud and the functions share this thread.
-    let _guard = tracing::subscriber::set_default(subscriber);
-
+    captured_log();
     let mut applicant = Applicant::new(&cloud, "alice@localhost", 1).await;
     let completion = applicant.initiate(&cloud).await;
     let finish = cloud.send(&applicant.finishing_call(&cloud, &completion)).await;
@@ -129,20 +96,18 @@ async fn no_item_or_log_line_of_one_service_has_anything_of_the_other() {
         cloud.now(),
     )
     .unwrap();
-    let as_log = log.take();
 
     let client_key = vestibule_protocol::keys::SigningKey::from_secret_bytes(&applicant.client_key.to_secret_bytes());
     let mut alice = Pseudonym::with_credential(&cloud, credential.clone(), client_key.unwrap(), 7).await;
     let creation = alice.creation();
     cloud.send(&alice.creating_call(&cloud, &creation)).await;
-    log.take();
     alice.publish(&cloud, 1, 2).await;
     let _ = alice.supply(&cloud).await;
     for _ in 0..3 {
         cloud.send(&alice.claiming_call()).await;
     }
     let _ = cloud.send(&alice.creating_call(&cloud, &creation)).await;
-    let qs_log = log.take();
+    let (as_log, qs_log) = (log_of("as"), log_of("qs"));
     assert!(contains(&as_log, b"as-finish-registration") && contains(&qs_log, b"qs-claim-key-packages"));
 
     let FinishRegistrationRequest { user_id, connection_packages, queue, opaque_registration_record, .. } = completion;
