@@ -9,11 +9,13 @@
 //! |---|---|
 //! | `stage` | `name` (`initiate`, `finish`, `queuing-service`, `key-packages`), `state` (`started`, `resumed`, `done`) |
 //! | `registered` | `user_name`, `client_id`, `qs_user_id`, `qs_client_id` |
-//! | `status` | `user_name`, `device`, `credential_expires_at` (RFC 3339, UTC), `key_packages` (`remaining`, `last_resort_uses`; `null` if they are not known, and then `key_packages_problem`, as an error's `problem`) |
-//! | `published` | `count` (of those that are claimed once each), `last_resort` (whether one is among them: `true`) |
+//! | `status` | `user_name`, `device`, `credential_expires_at` (RFC 3339, UTC), `key_packages` (`remaining`, `last_resort_uses`) |
+//! | `published` | `count` (of those that are claimed once each), `last_resort` (`true`: there always is one beside them) |
 //! | `friendship-code` | `code` |
 //! | `claimed` | `packages` (a list of `key_package_ref`, `last_resort`, `user_name`) |
 //! | `error` | `problem` (a URN: the server's problem type or one of [`Error::urn`]'s), `detail` |
+//!
+//! If the supply is not known, `key_packages` is `null` and `key_packages_problem` says why, as an error's `problem` does.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};

@@ -241,9 +241,8 @@ impl Client {
     pub fn private_key_package(&self, reference: &KeyPackageRef) -> Result<Option<PrivateKeyPackage>, Error> {
         let session = self.session()?;
         let Some(pseudonym) = &session.account().pseudonym else { return Ok(None) };
-        // The newest first: it is the likeliest.
-        for generation in pseudonym.publications.published.iter().rev() {
-            let packages = session.home.load_key_packages(generation.number)?.packages;
+        for generation in pseudonym.publications.generations() {
+            let packages = session.home.load_key_packages(generation)?.packages;
             let found = packages.into_iter().find(|package| package.reference.0 == reference.as_bytes());
             if found.is_some() {
                 return Ok(found);

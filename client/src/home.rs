@@ -78,7 +78,15 @@ pub(crate) struct Home {
     randomness: Randomness,
     fuse: Fuse,
     /// Unlocked when it is closed, whatever ends the process.
-    _lock: File,
+    lock: File,
+}
+
+/// Unlocks the directory at once. To close the file is not enough: a program that another thread is just starting has it
+/// open too, until it runs.
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Home {
@@ -112,7 +120,7 @@ impl Home {
             TryLockError::Error(source) => HomeError::Io { path: lock_path, action: "locked", source },
         })?;
         let sealing_key = SealingKey::of_device(directory, &mut randomness, &fuse)?;
-        Ok(Self { directory: directory.to_owned(), sealing_key, randomness, fuse, _lock: lock })
+        Ok(Self { directory: directory.to_owned(), sealing_key, randomness, fuse, lock })
     }
 
     /// Reads the state, or gives `None` if none was ever written.

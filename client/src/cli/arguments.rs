@@ -1,5 +1,6 @@
 //! The command line's grammar. Its doc comments are what `--help` prints.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -83,11 +84,18 @@ pub(super) struct Publish {
     count: Option<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(super) struct Claim {
     /// The friend's friendship code.
     #[arg(value_name = "CODE")]
     code: String,
+}
+
+/// Without the code, which is a secret.
+impl fmt::Debug for Claim {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Claim")
+    }
 }
 
 #[derive(Debug, Args)]

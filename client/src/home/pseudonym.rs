@@ -62,6 +62,15 @@ pub(crate) struct Publications {
     pub(crate) under_way: Option<PublicationUnderWay>,
 }
 
+impl Publications {
+    /// The numbers of the generations whose packages friends may have claimed, newest first: those that were published, and
+    /// one that may have been.
+    pub(crate) fn generations(&self) -> impl Iterator<Item = u64> {
+        let under_way = self.under_way.iter().map(|publication| publication.generation);
+        under_way.chain(self.published.iter().rev().copied()).map(|generation| generation.number)
+    }
+}
+
 /// A generation of KeyPackages. Its private parts are in a file of its own.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -6,7 +6,7 @@
 
 use vestibule_key_packages::{KeyPackageMaker, NewPackage};
 use vestibule_protocol::credential::ClientCredential;
-use vestibule_protocol::endpoint::{PublishKeyPackages, PublishKeyPackagesRequest};
+use vestibule_protocol::endpoint::{Endpoint as _, PublishKeyPackages, PublishKeyPackagesRequest};
 use vestibule_protocol::limits::MAX_KEY_PACKAGES;
 use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::time::{DAY, Timestamp};
@@ -50,7 +50,7 @@ pub(crate) async fn publish(session: &mut Session<'_>, count: usize) -> Result<P
     begin(session, count, 0).await?;
     match send(session).await {
         // Another copy of this home has published since: its generations count too.
-        Err(error) if is_final(&error) => {
+        Err(error) if is_outdated(&error) => {
             let newest = supply(session).await?.generation;
             begin(session, count, newest).await?;
             send(session).await
@@ -151,13 +151,20 @@ async fn send(session: &mut Session<'_>) -> Result<Published, Error> {
     }
 }
 
-/// Whether the server has said that the very same request will never be accepted, and was not before.
+/// Whether the server has said that the very same request will never be accepted, and was not before: something is wrong
+/// with its generation or its packages.
 fn is_final(error: &Error) -> bool {
     let Error::Api(error) = error else { return false };
-    matches!(
-        error.problem_type(),
-        Some(ProblemType::GenerationOutdated | ProblemType::GenerationTaken | ProblemType::KeyPackageExpired)
-    )
+    error.problem_type().is_some_and(|problem_type| {
+        PublishKeyPackages::DESCRIPTION.problems.contains(&problem_type)
+            && !matches!(problem_type, ProblemType::InvalidQsClientId | ProblemType::QsClientUnknown)
+    })
+}
+
+/// Whether the server has a newer generation, or another one of the same number.
+fn is_outdated(error: &Error) -> bool {
+    let Error::Api(error) = error else { return false };
+    matches!(error.problem_type(), Some(ProblemType::GenerationOutdated | ProblemType::GenerationTaken))
 }
 
 /// Removes the private parts of generations that are not kept any more.

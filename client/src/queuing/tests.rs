@@ -6,6 +6,8 @@ use serde_json::json;
 use vestibule_key_packages::Publication;
 use vestibule_protocol::add_package::AddPackage;
 use vestibule_protocol::encoding::Bytes;
+use vestibule_protocol::endpoint::Method;
+use vestibule_protocol::problem::{Problem, ProblemType};
 use vestibule_protocol::queuing::QsKeys;
 use vestibule_protocol::randomness::Randomness;
 use vestibule_protocol::time::DAY;
@@ -17,7 +19,7 @@ use crate::fuse::Fuse;
 use crate::home::Home;
 use crate::registration::{Stage, StageState};
 use crate::testing::{Device, FakeService, KEY_PACKAGES, replacing};
-use crate::transport::{Request, TransportError};
+use crate::transport::{Request, Response, TransportError};
 
 mod claim;
 
@@ -219,6 +221,33 @@ async fn a_copy_of_the_home_does_not_stop_the_other_from_publishing() {
 fn make_private(directory: &std::path::Path) {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[tokio::test]
+async fn packages_that_are_refused_for_good_do_not_stand_in_the_way_of_others() {
+    let device = Device::new();
+    device.register(ALICE).await.result.unwrap();
+    let refusing = |request: &Request| {
+        let problem = Problem::new(ProblemType::KeyPackageExpired, "expired");
+        let body = serde_json::to_vec(&problem.document()).unwrap();
+        (request.method == Method::Put).then_some(Ok(Response { status: 400, headers: Vec::new(), body }))
+    };
+    let refused = device.client_with(device.instead(refusing)).publish_key_packages(1).await.unwrap_err();
+    assert_eq!(refused.urn(), ProblemType::KeyPackageExpired.urn());
+    assert_eq!(device.client().publish_key_packages(1).await.unwrap().generation, 2);
+    device.assert_private_parts_are_kept();
+}
+
+#[tokio::test]
+async fn private_parts_of_a_lost_answer_are_found() {
+    let device = Device::new();
+    device.register(ALICE).await.result.unwrap();
+    let losing = |request: &Request, response| {
+        if request.method == Method::Put { Err(TransportError("lost".into())) } else { Ok(response) }
+    };
+    assert!(device.client_with(device.through(losing)).publish_key_packages(1).await.is_err());
+    assert_eq!(device.published().0, 2);
+    device.assert_private_parts_are_kept();
 }
 
 #[tokio::test]

@@ -12,7 +12,6 @@ use vestibule_protocol::time::{DAY, Timestamp};
 
 use super::*;
 use crate::home::Account;
-use crate::transport::Response;
 
 /// Alice, her code, and bob, who claims with it.
 async fn friends() -> (Device, FriendshipCode, Device) {
@@ -130,6 +129,20 @@ impl Maker {
         };
         maker.make(false, now, &mut Randomness::system()).unwrap().add_package
     }
+}
+
+#[tokio::test]
+async fn while_the_services_keys_change_either_may_sign() {
+    let (_, code, bob) = friends().await;
+    let newer = {
+        let deployment = bob.service.deployment();
+        let payload = deployment.queuing.keys.payload();
+        let key = SigningKey::generate(&mut Randomness::system()).verifying_key();
+        QsKeys::issue(key, payload.queue_config_key, &deployment.root, &deployment.root_key, bob.clock.now(), 365)
+    };
+    let offered = json!([newer.to_bytes(), bob.service.deployment().queuing.keys.to_bytes()]);
+    let options = bob.through(replacing("/v1/qs/keys", "qs_keys", offered));
+    assert_eq!(bob.client_with(options).claim_key_packages(&code).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
