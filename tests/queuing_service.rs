@@ -3,6 +3,7 @@
 mod bad_creations;
 mod bad_publications;
 mod claims;
+mod interoperability;
 mod races;
 mod separation;
 

@@ -1,5 +1,3 @@
-mod interoperability;
-
 use std::sync::LazyLock;
 
 use openmls_traits::crypto::OpenMlsCrypto as _;
