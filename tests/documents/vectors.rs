@@ -130,7 +130,7 @@ fn the_vectors_of_opaque_are_current() {
     let setup = ServerSetup::generate(rng);
     let identifier = CredentialIdentifier([7; 32]);
     let (_, request) = ClientRegistration::start(Password::new("correct horse battery staple".to_owned()), rng);
-    let response = setup.respond_to_registration(&request.0, &identifier).unwrap();
+    let response = setup.respond_to_registration(&request.0, identifier.as_ref()).unwrap();
     let vectors = json!({
         "server_setup": secret_hex(&setup),
         "credential_identifier": hex(identifier.0),

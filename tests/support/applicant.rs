@@ -14,7 +14,7 @@ use vestibule_protocol::endpoint::{
 };
 use vestibule_protocol::keys::{ClientCredentialKey, HpkePrivateKey, SigningKey};
 use vestibule_protocol::name::{ClientId, ClientUuid, UserId, UserName};
-use vestibule_protocol::opaque::{ClientRegistration, Password};
+use vestibule_protocol::opaque::{ClientRegistration, Parameters, Password};
 use vestibule_protocol::queue::{QueueKeys, RatchetKey};
 use vestibule_protocol::request_signature::Service;
 use vestibule_protocol::signed::Verified;
@@ -70,13 +70,17 @@ impl Applicant {
     /// What finishes the registration that `response` answers. `initiation` must have been called before.
     pub fn completion(&mut self, response: &InitiateRegistrationResponse) -> FinishRegistrationRequest {
         let opaque = self.opaque.take().expect("a registration was initiated");
-        let record = opaque
-            .finish(&response.opaque_registration_response.0, &self.client_id.user_name, &mut self.rng)
+        let finished = opaque
+            .finish(
+                &response.opaque_registration_response.0,
+                &Parameters::of_user(&self.client_id.user_name),
+                &mut self.rng,
+            )
             .expect("the server's OPAQUE message makes sense");
         FinishRegistrationRequest {
             provisional_credential: response.provisional_credential.clone(),
             sealed_registration: response.sealed_registration.clone(),
-            opaque_registration_record: record,
+            opaque_registration_record: finished.record,
             user_id: UserId::generate(&mut self.rng),
             connection_packages: Vec::new(),
             queue: QueueKeys {

@@ -14,7 +14,7 @@ use vestibule_protocol::endpoint::{
 use vestibule_protocol::keys::{ClientCredentialKey, HpkePrivateKey, SigningKey};
 use vestibule_protocol::limits::CLOCK_TOLERANCE;
 use vestibule_protocol::name::{ClientId, ClientUuid, UserId, UserName};
-use vestibule_protocol::opaque::{ClientRegistration, Password};
+use vestibule_protocol::opaque::{ClientRegistration, Parameters, Password};
 use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::queue::{QueueKeys, RatchetKey};
 use vestibule_protocol::time::Timestamp;
@@ -83,8 +83,11 @@ async fn finish_opaque(
     let response = answer.opaque_registration_response.clone();
     let user_name = registration.user_name.clone();
     let mut randomness = registration.session.connection.randomness.clone();
-    let finished = tokio::task::spawn_blocking(move || opaque.finish(&response.0, &user_name, &mut randomness)).await;
-    finished.expect("OPAQUE does not panic").map_err(Error::OpaqueResponseRefused)
+    let finished = tokio::task::spawn_blocking(move || {
+        opaque.finish(&response.0, &Parameters::of_user(&user_name), &mut randomness)
+    })
+    .await;
+    finished.expect("OPAQUE does not panic").map(|finished| finished.record).map_err(Error::OpaqueResponseRefused)
 }
 
 /// Checks that the chosen intermediate promises exactly the credential that was asked for, in answer to this very

@@ -160,7 +160,7 @@ impl Deployment {
             return Err(Problem::new(ProblemType::UserNameTaken, "taken"));
         }
         let identifier = CredentialIdentifier::generate(&mut self.rng);
-        let response = self.opaque.respond_to_registration(&request.opaque_registration_request.0, &identifier);
+        let response = self.opaque.respond_to_registration(&request.opaque_registration_request.0, identifier.as_ref());
         let initiation_hash = Sha256::digest(body).into();
         let provisional = ProvisionalCredential::issue(&csr, initiation_hash, &self.intermediate_key, clock.now());
         Ok(json!(InitiateRegistrationResponse {

@@ -83,7 +83,7 @@ impl HttpFunction for AsInitiateRegistration {
             .opaque
             .current()
             .await
-            .respond_to_registration(&opaque_registration_request.0, &credential_identifier)
+            .respond_to_registration(&opaque_registration_request.0, credential_identifier.as_ref())
             .map_err(|error| Problem::new(ProblemType::InvalidOpaqueMessage, error))?;
 
         let sealing = self.sealing.current().await;

@@ -8,11 +8,16 @@ use crate::problem::{Problem, ProblemType};
 use crate::queuing::QsClientId;
 
 mod authentication;
+mod key_server;
 mod queuing;
 
 pub use authentication::{
     FinishRegistration, FinishRegistrationRequest, FinishRegistrationResponse, GetCredentials, GetCredentialsResponse,
     InitiateRegistration, InitiateRegistrationRequest, InitiateRegistrationResponse,
+};
+pub use key_server::{
+    OpenSession, OpenSessionRequest, OpenSessionResponse, SessionPath, UseSession, UseSessionRequest,
+    UseSessionResponse,
 };
 pub use queuing::{
     ClaimKeyPackages, ClaimKeyPackagesRequest, ClaimKeyPackagesResponse, CreateQsUser, CreateQsUserRequest,
@@ -25,6 +30,8 @@ pub const ENDPOINTS: &[&Description] = &[
     &GetCredentials::DESCRIPTION,
     &InitiateRegistration::DESCRIPTION,
     &FinishRegistration::DESCRIPTION,
+    &OpenSession::DESCRIPTION,
+    &UseSession::DESCRIPTION,
     &GetQsKeys::DESCRIPTION,
     &CreateQsUser::DESCRIPTION,
     &PublishKeyPackages::DESCRIPTION,
@@ -67,14 +74,20 @@ pub enum Authentication {
     QsClientRecordKey,
     /// A friendship token in the body.
     FriendshipToken,
+    /// Nothing, or a request signature by the key of a client of the user in the body, which has an allowance of its own.
+    ClientIfSigned,
+    /// A proof in the body that the user's password is known.
+    Password,
 }
 
 impl Authentication {
-    /// Whether the request carries a signature (RFC 9421).
+    /// Whether the request carries a signature (RFC 9421), or may.
     pub const fn is_signature(self) -> bool {
         match self {
-            Self::None | Self::FriendshipToken => false,
-            Self::ProvisionalCredential | Self::QsUserRecordKey | Self::QsClientRecordKey => true,
+            Self::None | Self::FriendshipToken | Self::Password => false,
+            Self::ProvisionalCredential | Self::QsUserRecordKey | Self::QsClientRecordKey | Self::ClientIfSigned => {
+                true
+            }
         }
     }
 }

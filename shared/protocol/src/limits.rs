@@ -78,3 +78,18 @@ pub const MAX_CLAIM_KEY_PACKAGES_LENGTH: usize = 1024;
 
 /// How many bytes the nonce of a claim may have.
 pub const CLAIM_NONCE_LENGTHS: RangeInclusive<usize> = 16..=32;
+
+/// How long a session with the key server lasts: from the login's first half to the last repetition of its request.
+pub const KEY_SERVER_SESSION_LIFETIME: Duration = Duration::from_secs(60);
+
+/// The largest body of a request to open a session with the key server.
+pub const MAX_OPEN_SESSION_LENGTH: usize = 1024;
+
+/// The largest body of a request over a session with the key server.
+pub const MAX_USE_SESSION_LENGTH: usize = 2 * 1024;
+
+/// How many entries of an audit log are read at once, at most.
+pub const AUDIT_PAGE_LENGTH: usize = 200;
+
+/// How long an entry of an audit log is kept.
+pub const AUDIT_ENTRY_LIFETIME: Duration = Duration::from_secs(366 * DAY.as_secs());

@@ -204,13 +204,23 @@ impl DeserializeBytes for RandomUuid {
 
 /// A user's globally unique identifier: what the key server files the storage key under. A version 4 UUID made by the
 /// client; the AS sees to it that no two users have the same (`key-server-registration.md`, step 1).
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub struct UserId(RandomUuid);
 
 impl UserId {
     /// A fresh one.
     pub fn generate(rng: &mut (impl rand::RngCore + rand::CryptoRng)) -> Self {
         Self(RandomUuid::generate(rng))
+    }
+
+    /// The one that these bytes make when those bits are set that a version 4 UUID has.
+    pub fn from_random_bytes(bytes: [u8; 16]) -> Self {
+        Self(RandomUuid(uuid::Builder::from_random_bytes(bytes).into_uuid()))
+    }
+
+    /// The UUID's 16 bytes.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.0.as_bytes()
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::endpoint::{
     ClaimKeyPackages, CreateQsUser, Description, ENDPOINTS, Endpoint, FinishRegistration, GetCredentials,
-    GetKeyPackages, GetQsKeys, InitiateRegistration, PublishKeyPackages,
+    GetKeyPackages, GetQsKeys, InitiateRegistration, OpenSession, PublishKeyPackages, UseSession,
 };
 use crate::problem::{PROBLEM_MEDIA_TYPE, ProblemDocument, ProblemType};
 
@@ -20,6 +20,8 @@ pub fn document() -> Value {
     paths.add::<GetCredentials>();
     paths.add::<InitiateRegistration>();
     paths.add::<FinishRegistration>();
+    paths.add::<OpenSession>();
+    paths.add::<UseSession>();
     paths.add::<GetQsKeys>();
     paths.add::<CreateQsUser>();
     paths.add::<PublishKeyPackages>();

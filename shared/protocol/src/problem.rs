@@ -98,6 +98,31 @@ problem_types! {
     /// A queue's encryption key is not a valid key.
     QueueKeyInvalid = ("queue-key-invalid", 400, "The queue's encryption key is not valid");
 
+    /// A session id in the path is not one.
+    InvalidSessionId = ("invalid-session-id", 400, "The session id is not well-formed");
+    /// There is no such session for this user (any more).
+    SessionUnknown = ("session-unknown", 404, "There is no such session, or it has expired");
+    /// The session has been used for another request.
+    SessionUsed = ("session-used", 409, "The session has been used");
+    /// The `KE3` does not prove that the password is known.
+    PasswordRefused = ("password-refused", 403, "The password is not right");
+    /// The sealed request is not one of this session's kind, or not sealed for this session.
+    SessionRequestInvalid = ("session-request-invalid", 400, "The sealed request is not one of this session");
+    /// The password was changed, or the user removed, after the session was opened.
+    SessionSuperseded = ("session-superseded", 409, "The session is not valid any more");
+    /// The user id in the request is not the session's user's.
+    UserIdMismatch = ("user-id-mismatch", 403, "The user id is another user's");
+    /// The encrypted storage key has another format or length.
+    EncryptedStorageKeyInvalid = ("encrypted-storage-key-invalid", 400, "The encrypted storage key is malformed");
+    /// The user has a storage key already.
+    StorageKeyExists = ("storage-key-exists", 409, "The user has a storage key");
+    /// The user has not stored a storage key yet.
+    StorageKeyMissing = ("storage-key-missing", 404, "The user has no storage key");
+    /// The user's storage key was deleted.
+    StorageKeyDeleted = ("storage-key-deleted", 410, "The user's storage key was deleted");
+    /// The request is signed by none of the user's clients.
+    ClientUnknown = ("client-unknown", 403, "The user has no such client");
+
     /// A QS client id in the path is not one.
     InvalidQsClientId = ("invalid-qs-client-id", 400, "The QS client id is not well-formed");
     /// There is no such client at the queuing service.

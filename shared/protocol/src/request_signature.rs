@@ -21,6 +21,8 @@ const LABEL: &str = "sig";
 pub enum Service {
     /// The authentication service.
     Authentication,
+    /// The key server.
+    KeyServer,
     /// The queuing service.
     Queuing,
 }
@@ -30,6 +32,7 @@ impl Service {
     pub fn tag(self, domain: &Domain) -> String {
         let service = match self {
             Self::Authentication => "as",
+            Self::KeyServer => "ks",
             Self::Queuing => "qs",
         };
         format!("vestibule:{service}:{domain}")
