@@ -163,6 +163,12 @@ impl fmt::Debug for Password {
 pub struct ExportKey([u8; KEY_LENGTH]);
 
 impl ExportKey {
+    /// A key of known bytes.
+    #[cfg(test)]
+    pub(crate) fn from_bytes(bytes: [u8; KEY_LENGTH]) -> Self {
+        Self(bytes)
+    }
+
     /// The key's 64 bytes.
     pub(crate) fn as_bytes(&self) -> &[u8; KEY_LENGTH] {
         &self.0
