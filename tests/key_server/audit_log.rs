@@ -36,8 +36,8 @@ async fn it_says_what_was_done_newest_first() {
     assert_eq!(entries.iter().map(|entry| entry.sequence).collect::<Vec<_>>(), [4, 3, 2, 1]);
     assert_eq!(entries[3].at, began);
     assert_eq!(entries[2].at, began.saturating_add(Duration::from_secs(5)));
-    assert_eq!(check_audit_log(&entries, &alice.user_id, Some(&entries[3].head())), Chain::Intact);
-    assert_eq!(check_audit_log(&entries, &alice.user_id, None), Chain::Unknown);
+    assert_eq!(check_audit_log(&entries, &alice.user_id, Some(&entries[3]), cloud.now()), Chain::Intact);
+    assert_eq!(check_audit_log(&entries, &alice.user_id, None, cloud.now()), Chain::Unknown);
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn it_is_read_in_pages_that_hold_together() {
     entries.extend(read(&cloud, &mut alice, KeyServerUser::PASSWORD, Some(oldest)).await);
     assert_eq!(entries.len(), count + 2);
     assert_eq!(entries.last().unwrap().sequence, 1);
-    assert_eq!(check_audit_log(&entries, &alice.user_id, Some(&entries[150].head())), Chain::Intact);
+    assert_eq!(check_audit_log(&entries, &alice.user_id, Some(&entries[150]), cloud.now()), Chain::Intact);
     assert!(read(&cloud, &mut alice, KeyServerUser::PASSWORD, Some(1)).await.is_empty());
 }
 
@@ -97,5 +97,5 @@ async fn concurrent_sessions_leave_a_chain_without_gaps() {
     assert!(left.is_empty());
     let entries = read(&cloud, &mut alice, KeyServerUser::PASSWORD, None).await;
     assert_eq!(entries.len(), 10);
-    assert_eq!(check_audit_log(&entries, &alice.user_id, Some(&entries[9].head())), Chain::Intact);
+    assert_eq!(check_audit_log(&entries, &alice.user_id, Some(&entries[9]), cloud.now()), Chain::Intact);
 }

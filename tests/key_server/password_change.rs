@@ -42,12 +42,12 @@ async fn a_session_opened_under_the_old_password_does_nothing_any_more() {
     let (_, registration) = alice.completing_call(&cloud, &storage_key).await;
     let change = alice.changing_call(&cloud, OLD, NEW, &storage_key).await;
     assert_eq!(cloud.send(&change).await.status, 200);
-    let state = cloud.state().await;
+    let state = lasting_state(&cloud).await;
     for call in [retrieval, another_change] {
         assert_eq!(cloud.send(&call).await.problem(), ProblemType::SessionSuperseded);
     }
     assert_eq!(cloud.send(&registration).await.problem(), ProblemType::StorageKeyExists);
-    assert_eq!(cloud.state().await, state);
+    assert_eq!(lasting_state(&cloud).await, state);
 }
 
 #[tokio::test]

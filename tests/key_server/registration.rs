@@ -9,7 +9,7 @@ use vestibule_protocol::key_server::{
 };
 use vestibule_protocol::name::UserId;
 use vestibule_protocol::problem::ProblemType;
-use vestibule_tests::{KeyServerUser, TestCloud, all_at_once, response};
+use vestibule_tests::{Call, KeyServerUser, TestCloud, all_at_once, response};
 
 use super::lasting_state;
 
@@ -54,6 +54,8 @@ async fn a_malformed_storage_key_or_another_users_id_is_refused_and_nothing_is_s
         for _ in 0..2 {
             assert_eq!(cloud.send(&call).await.problem(), problem);
         }
+        let other = Call { body: [b" ".as_slice(), &call.body].concat(), ..call };
+        assert_eq!(cloud.send(&other).await.problem(), ProblemType::SessionUsed, "the refusal ended the session");
         assert_eq!(lasting_state(&cloud).await, state);
     }
     let (_, call) = alice.open::<Request>(&cloud).await.send(RetrieveStorageKey);
@@ -73,11 +75,11 @@ async fn a_second_registration_is_refused_and_changes_nothing() {
     let answer = cloud.send(&call).await;
     assert_eq!(answer.status, 200);
     let (_, after) = alice.completing_call(&cloud, &second).await;
-    let state = cloud.state().await;
+    let state = lasting_state(&cloud).await;
     for call in [before, after] {
         assert_eq!(cloud.send(&call).await.problem(), ProblemType::StorageKeyExists);
     }
-    assert_eq!(cloud.state().await, state);
+    assert_eq!(lasting_state(&cloud).await, state);
     assert_eq!(cloud.send(&call).await, answer, "the first is still answered as it was");
     let retrieved = alice.retrieve_with(&cloud, KeyServerUser::PASSWORD).await.unwrap();
     assert_eq!(retrieved.storage_key.fingerprint(), first.fingerprint());

@@ -62,6 +62,38 @@ async fn any_other_second_request_is_refused() {
 }
 
 #[tokio::test]
+async fn nothing_of_a_session_that_was_used_opens_its_channel() {
+    let cloud = TestCloud::start().await;
+    let mut alice = alice(&cloud).await;
+    let (_, call) = alice.open::<Request>(&cloud).await.send(RetrieveStorageKey);
+    let path = call.path.strip_prefix("/v1/ks/sessions/").unwrap().to_owned();
+    assert_eq!(cloud.send(&call).await.status, 200);
+    let items = cloud.cloud.items("KsSessionTable").await.unwrap();
+    let used = items.iter().find(|item| item["sk"]["S"] == format!("SESSION#{path}")).unwrap();
+    assert!(used.get("sealed_session").is_none() && used.get("sealed_response").is_some(), "{used}");
+}
+
+#[tokio::test]
+async fn a_session_that_was_copied_to_another_user_is_unknown() {
+    let cloud = TestCloud::start().await;
+    let mut alice = alice(&cloud).await;
+    let mut mallory = KeyServerUser::new(&cloud, "mallory@localhost", 2).await;
+    mallory.complete(&cloud).await;
+    let (_, call) = mallory.open::<Request>(&cloud).await.send(RetrieveStorageKey);
+    let id = call.path.strip_prefix("/v1/ks/sessions/").unwrap().to_owned();
+    let items = cloud.cloud.items("KsSessionTable").await.unwrap();
+    let mut item = items.into_iter().find(|item| item["sk"]["S"] == format!("SESSION#{id}")).unwrap();
+    item["pk"]["S"] = format!("USER#{}", alice.user_name()).into();
+    cloud.cloud.put_item("KsSessionTable", item).await.unwrap();
+    let name = alice.user_name();
+    let as_alice = altered_use(&call, |request| request.user_name = name);
+    let state = cloud.state().await;
+    assert_eq!(cloud.send(&as_alice).await.problem(), ProblemType::SessionUnknown);
+    assert_eq!(cloud.state().await, state);
+    assert!(alice.retrieve_with(&cloud, KeyServerUser::PASSWORD).await.is_some());
+}
+
+#[tokio::test]
 async fn a_wrong_session_or_another_users_is_unknown() {
     let cloud = TestCloud::start().await;
     let mut alice = alice(&cloud).await;

@@ -103,7 +103,7 @@ impl TestCloud {
     /// Every item of every table, but for the counts of rate limits.
     pub async fn state(&self) -> Vec<Value> {
         let mut items = Vec::new();
-        for table in ["AsTable", "AsQueueTable", "KsTable", "QsTable", "QsQueueTable"] {
+        for table in ["AsTable", "AsQueueTable", "KsTable", "KsSessionTable", "QsTable", "QsQueueTable"] {
             items.extend(self.cloud.items(table).await.expect("the table can be read"));
         }
         items.retain(|item| !item["pk"]["S"].as_str().expect("a key").contains("BUCKET#"));

@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use vestibule_backend::authentication_service::clients::Clients;
-use vestibule_backend::authentication_service::passwords::{LoginLimits, Password};
-use vestibule_backend::key_server::Sessions;
+use vestibule_backend::authentication_service::passwords::{LoginLimits, Password, Passwords};
+use vestibule_backend::key_server::NewSessions;
 use vestibule_backend::rate_limit::{Limit, RateLimiter};
 use vestibule_backend::secret::{OpaqueDocument, SealingKsDocument, Secret};
 use vestibule_backend::{Clock, EndpointRequest, Environment, HttpFunction, StartError};
@@ -26,7 +26,8 @@ pub struct KsOpenSession {
     clock: Clock,
     randomness: Randomness,
     clients: Clients,
-    sessions: Sessions,
+    passwords: Passwords,
+    sessions: NewSessions,
     opaque: Secret<OpaqueDocument>,
     sealing: Secret<SealingKsDocument>,
     login_limits: LoginLimits,
@@ -45,11 +46,12 @@ impl HttpFunction for KsOpenSession {
             clock: environment.clock().clone(),
             randomness: environment.randomness().clone(),
             clients: Clients::new(environment)?,
-            sessions: Sessions::new(environment)?,
+            passwords: Passwords::new(environment)?,
+            sessions: NewSessions::new(environment)?,
             opaque: Secret::read(environment, "OPAQUE_SECRET").await?,
             sealing: Secret::read(environment, "SEALING_SECRET").await?,
             login_limits: LoginLimits::new(environment)?,
-            rate_limiter: RateLimiter::new(environment, "KS_TABLE")?,
+            rate_limiter: RateLimiter::new(environment, "KS_SESSION_TABLE")?,
             limit: Limit {
                 name: "sessions per source and hour",
                 allowed: environment.positive_number("SESSIONS_PER_SOURCE_AND_HOUR")?,
@@ -76,12 +78,12 @@ impl HttpFunction for KsOpenSession {
         }
         self.login_limits.count(&opaque.bucket_key, user_name, client.as_ref(), now).await?;
 
-        let password = self.sessions.passwords().read(user_name).await?;
+        let password = self.passwords.read(user_name).await?;
         let owner = Password::owner(password.as_ref(), user_name, &opaque.unknown_users);
         let (session, response) =
-            StoredSession::open(&request.body, &opaque.server_setup, &owner, rng).map_err(session_problem)?;
+            StoredSession::open(&request.body, &opaque.server_setup, &owner, now, rng).map_err(session_problem)?;
         let sealed_session = sealing.sealing_keys.seal(&session, rng);
-        self.sessions.put(user_name, session.session_id(), &sealed_session, now).await?;
+        self.sessions.put(user_name, &session, &sealed_session).await?;
         Ok(response)
     }
 }

@@ -6,7 +6,7 @@
 mod operations;
 
 use operations::UseOfSession;
-use vestibule_backend::key_server::{AuditLog, Sessions, StorageKeyChange, StorageKeyItem, session_unknown};
+use vestibule_backend::key_server::{AuditLog, SessionUse, Sessions, StorageKeyChange, StorageKeyItem};
 use vestibule_backend::secret::{SealingKsDocument, Secret};
 use vestibule_backend::{Clock, EndpointRequest, Environment, HttpFunction, StartError};
 use vestibule_protocol::endpoint::{UseSession, UseSessionRequest, UseSessionResponse};
@@ -47,33 +47,19 @@ impl HttpFunction for KsUseSession {
             return Ok(UseSessionResponse { sealed_response });
         }
 
-        let session = item.open(&self.sealing.current().await.sealing_keys)?;
-        if session.session_id() != session_id {
-            return Err(session_unknown());
-        }
+        let sealing = self.sealing.current().await;
+        let session = item.open(&sealing.sealing_keys, user_name, session_id, now)?;
         let received = session.receive(ke3, sealed_request).map_err(session_problem)?;
-        let use_of_session = UseOfSession {
-            user_name,
-            session_id,
-            request_hash: request.body_hash,
-            storage_key: storage_key.as_ref(),
-            now,
-        };
-        let session_use = match received {
-            ReceivedRequest::Registration(completion, session) => {
-                use_of_session.complete_registration(&completion, session)?
-            }
-            ReceivedRequest::Request(RequestOperation::RetrieveStorageKey, session) => {
-                use_of_session.retrieve_storage_key(session)?
-            }
-            ReceivedRequest::Request(RequestOperation::ReadAuditLog(page), session) => {
-                use_of_session.read_audit_log(page, session, &self.audit_log).await?
-            }
-            ReceivedRequest::Request(RequestOperation::DeleteStorageKey, session) => {
-                use_of_session.delete_storage_key(session)?
-            }
-            ReceivedRequest::PasswordChange(change, credential_identifier, session) => {
-                use_of_session.change_password(&change, credential_identifier, session)?
+        let request_hash = request.body_hash;
+        let storage_key = storage_key.as_ref();
+        let use_of_session = UseOfSession { user_name, session_id, request_hash, storage_key, now };
+        let session_use = match self.decide(received, use_of_session).await {
+            Ok(session_use) => session_use,
+            Err(problem) => {
+                if problem.problem_type.status() < 500 {
+                    self.sessions.refuse(user_name, session_id, &request_hash, now).await?;
+                }
+                return Err(problem);
             }
         };
         let deletes = matches!(session_use.storage_key, StorageKeyChange::Delete(_));
@@ -86,6 +72,31 @@ impl HttpFunction for KsUseSession {
 }
 
 impl KsUseSession {
+    /// What a request does, if it is one that can be granted.
+    async fn decide<'a>(
+        &self,
+        received: ReceivedRequest,
+        use_of_session: UseOfSession<'a>,
+    ) -> Result<SessionUse<'a>, Problem> {
+        match received {
+            ReceivedRequest::Registration(completion, session) => {
+                use_of_session.complete_registration(&completion, session)
+            }
+            ReceivedRequest::Request(RequestOperation::RetrieveStorageKey, session) => {
+                use_of_session.retrieve_storage_key(session)
+            }
+            ReceivedRequest::Request(RequestOperation::ReadAuditLog(page), session) => {
+                use_of_session.read_audit_log(page, session, &self.audit_log).await
+            }
+            ReceivedRequest::Request(RequestOperation::DeleteStorageKey, session) => {
+                use_of_session.delete_storage_key(session)
+            }
+            ReceivedRequest::PasswordChange(change, credential_identifier, session) => {
+                use_of_session.change_password(&change, credential_identifier, session)
+            }
+        }
+    }
+
     /// Removes the log of a user whose storage key is deleted. The key itself is gone already, and the log cannot be read
     /// any more: if this fails, the entries expire by themselves.
     async fn complete_deletion(&self, user_name: &UserName) {

@@ -97,7 +97,7 @@ impl<'a> UseOfSession<'a> {
     /// The user's storage key, if it is still under the password that opened the session.
     fn kept_for<S: Session>(&self, session: &ServerSession<S>) -> Result<&'a StorageKeyRecord, Problem> {
         match self.storage_key {
-            Some(StorageKeyItem::Kept(record)) if record.version == session.user().version => Ok(record),
+            Some(StorageKeyItem::Kept(record)) if record.is_of(&session.user()) => Ok(record),
             Some(StorageKeyItem::Kept(_)) => Err(session_superseded()),
             Some(StorageKeyItem::Deleted) => Err(storage_key_deleted()),
             None => Err(Problem::new(ProblemType::StorageKeyMissing, "complete the registration first")),

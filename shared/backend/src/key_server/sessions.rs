@@ -1,6 +1,7 @@
 //! Sessions: opened with one write, used with one read and one transaction.
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::key_server::{AuditEntry, SessionId, SessionUser, StoredSession};
@@ -11,69 +12,11 @@ use vestibule_protocol::problem::{Problem, ProblemType};
 use vestibule_protocol::time::Timestamp;
 
 use super::audit_log::put_entry;
+use super::session_item::{REQUEST_HASH, SEALED_RESPONSE, SEALED_SESSION, SessionItem, is_alive, key, new_item};
 use super::storage_keys::{StorageKeyChange, StorageKeyItem};
-use super::user_partition;
 use crate::authentication_service::passwords::Passwords;
-use crate::dynamodb::{
-    EXPIRES_AT, Item, PARTITION_KEY, SORT_KEY, bytes, corrupt_item, failed_call, is_condition_failed, number, try_again,
-};
-use crate::sealing::{Sealable, SealingKeys};
+use crate::dynamodb::{EXPIRES_AT, Item, bytes, failed_call, is_condition_failed, number, try_again};
 use crate::{Environment, StartError};
-
-const SEALED_SESSION: &str = "sealed_session";
-const REQUEST_HASH: &str = "request_hash";
-const SEALED_RESPONSE: &str = "sealed_response";
-
-impl Sealable for StoredSession {
-    const TYPE_NAME: &'static str = "KeyServerSession";
-}
-
-/// A session as it was read.
-pub struct SessionItem {
-    sealed_session: Vec<u8>,
-    answer: Option<Answer>,
-}
-
-/// What the use of a session was answered with.
-struct Answer {
-    request_hash: Vec<u8>,
-    sealed_response: Vec<u8>,
-}
-
-impl SessionItem {
-    fn read(item: &Item) -> Result<Self, Problem> {
-        let corrupt = || corrupt_item("a session");
-        let sealed_session = item.get_bytes(SEALED_SESSION).ok_or_else(corrupt)?.to_vec();
-        let answer = match (item.get_bytes(REQUEST_HASH), item.get_bytes(SEALED_RESPONSE)) {
-            (Some(request_hash), Some(sealed_response)) => {
-                Some(Answer { request_hash: request_hash.to_vec(), sealed_response: sealed_response.to_vec() })
-            }
-            (None, None) => None,
-            _ => return Err(corrupt()),
-        };
-        Ok(Self { sealed_session, answer })
-    }
-
-    /// The response to the request of this hash, if the session was used with it; none if it was not used yet.
-    ///
-    /// # Errors
-    /// [`ProblemType::SessionUsed`] if it was used with another.
-    pub fn answer_to(&self, request_hash: &[u8; 32]) -> Result<Option<Bytes>, Problem> {
-        match &self.answer {
-            None => Ok(None),
-            Some(answer) if answer.request_hash == request_hash => Ok(Some(Bytes(answer.sealed_response.clone()))),
-            Some(_) => Err(Problem::new(ProblemType::SessionUsed, "open another session for another request")),
-        }
-    }
-
-    /// The session itself.
-    ///
-    /// # Errors
-    /// [`session_unknown`] if it was sealed under keys that are gone.
-    pub fn open(&self, sealing_keys: &SealingKeys) -> Result<StoredSession, Problem> {
-        sealing_keys.open(&self.sealed_session).ok_or_else(session_unknown)
-    }
-}
 
 /// What one use of a session does, all of it or nothing.
 pub struct SessionUse<'a> {
@@ -98,42 +41,24 @@ pub struct SessionUse<'a> {
 /// The sessions of the key server.
 pub struct Sessions {
     client: aws_sdk_dynamodb::Client,
+    session_table: String,
     table: String,
     passwords: Passwords,
 }
 
 impl Sessions {
-    /// The sessions in the table named by `KS_TABLE`, with the passwords in the one named by `AS_TABLE`.
+    /// The sessions in the table named by `KS_SESSION_TABLE`, with the storage keys in the one named by `KS_TABLE` and the
+    /// passwords in the one named by `AS_TABLE`.
     ///
     /// # Errors
     /// [`StartError`] if a variable is missing.
     pub fn new(environment: &Environment) -> Result<Self, StartError> {
-        let table = environment.variable("KS_TABLE")?.to_owned();
-        Ok(Self { client: environment.dynamodb(), table, passwords: Passwords::new(environment)? })
-    }
-
-    /// The passwords that open the sessions.
-    pub fn passwords(&self) -> &Passwords {
-        &self.passwords
-    }
-
-    /// Keeps a session that was opened: one write.
-    ///
-    /// # Errors
-    /// A [`Problem`] if the write fails.
-    pub async fn put(
-        &self,
-        user_name: &UserName,
-        session_id: &SessionId,
-        sealed_session: &Bytes,
-        now: Timestamp,
-    ) -> Result<(), Problem> {
-        let item = key(user_name, session_id)
-            .bytes(SEALED_SESSION, sealed_session)
-            .time(EXPIRES_AT, now.saturating_add(KEY_SERVER_SESSION_LIFETIME));
-        let request = self.client.put_item().table_name(&self.table).set_item(Some(item.into()));
-        request.send().await.map_err(|error| failed_call("PutItem", &error))?;
-        Ok(())
+        Ok(Self {
+            client: environment.dynamodb(),
+            session_table: environment.variable("KS_SESSION_TABLE")?.to_owned(),
+            table: environment.variable("KS_TABLE")?.to_owned(),
+            passwords: Passwords::new(environment)?,
+        })
     }
 
     /// A session and what is kept of its user's storage key: one read.
@@ -146,26 +71,23 @@ impl Sessions {
         session_id: &SessionId,
         now: Timestamp,
     ) -> Result<(SessionItem, Option<StorageKeyItem>), Problem> {
-        let keys = KeysAndAttributes::builder()
-            .consistent_read(true)
-            .keys(key(user_name, session_id).into())
-            .keys(StorageKeyItem::key(user_name).into())
-            .build()
-            .expect("keys are given");
-        let request = self.client.batch_get_item().request_items(&self.table, keys);
+        let only = |key: Item| {
+            let keys = KeysAndAttributes::builder().consistent_read(true).keys(key.into()).build();
+            keys.expect("a key is given")
+        };
+        let request = self
+            .client
+            .batch_get_item()
+            .request_items(&self.session_table, only(key(user_name, session_id)))
+            .request_items(&self.table, only(StorageKeyItem::key(user_name)));
         let answer = request.send().await.map_err(|error| failed_call("BatchGetItem", &error))?;
         if answer.unprocessed_keys.is_some_and(|keys| !keys.is_empty()) {
             return Err(try_again());
         }
-        let items = answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default();
-        let (mut session, mut storage_key) = (None, None);
-        for item in items.into_iter().map(Item::from) {
-            match item.get_string(SORT_KEY) {
-                Some("STORAGE_KEY") => storage_key = Some(StorageKeyItem::read(&item)?),
-                _ => session = Some(item),
-            }
-        }
-        let session = session.filter(|item| is_alive(item, now)).ok_or_else(session_unknown)?;
+        let mut items = answer.responses.unwrap_or_default();
+        let mut item_of = |table| items.remove(table).unwrap_or_default().pop().map(Item::from);
+        let session = item_of(&self.session_table).filter(|item| is_alive(item, now)).ok_or_else(session_unknown)?;
+        let storage_key = item_of(&self.table).as_ref().map(StorageKeyItem::read).transpose()?;
         Ok((SessionItem::read(&session)?, storage_key))
     }
 
@@ -201,6 +123,40 @@ impl Sessions {
         Err(try_again())
     }
 
+    /// Ends a session over which somebody who knows the password asked for what is refused: one write. The same request
+    /// may be repeated, and nothing else be asked for.
+    ///
+    /// # Errors
+    /// [`ProblemType::SessionUsed`] if it was used for another request meanwhile, or the problem of a failed call.
+    pub async fn refuse(
+        &self,
+        user_name: &UserName,
+        session_id: &SessionId,
+        request_hash: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<(), Problem> {
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.session_table)
+            .set_key(Some(key(user_name, session_id).into()))
+            .update_expression("SET #hash = :hash")
+            .condition_expression(unused_condition())
+            .expression_attribute_names("#hash", REQUEST_HASH)
+            .expression_attribute_names("#session", SEALED_SESSION)
+            .expression_attribute_values(":hash", bytes(request_hash))
+            .expression_attribute_values(":now", number(now.seconds()));
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Err(session_used())
+            }
+            Err(error) => Err(failed_call("UpdateItem", &error)),
+        }
+    }
+
     /// The parts of the transaction. [`Sessions::commit`] tells by the position which condition failed.
     fn transaction(&self, session_use: &SessionUse<'_>, now: Timestamp) -> Vec<TransactWriteItem> {
         let SessionUse { user_name, user, storage_key, new_password, audit_entry, .. } = session_use;
@@ -224,16 +180,16 @@ impl Sessions {
         .collect()
     }
 
+    /// What a session was opened with goes when it is used: the answer is all that is needed of it.
     fn mark_used(&self, session_use: &SessionUse<'_>, now: Timestamp) -> Update {
         Update::builder()
-            .table_name(&self.table)
+            .table_name(&self.session_table)
             .set_key(Some(key(session_use.user_name, session_use.session_id).into()))
-            .update_expression("SET #hash = :hash, #response = :response")
-            .condition_expression(format!(
-                "attribute_exists({PARTITION_KEY}) AND attribute_not_exists(#hash) AND {EXPIRES_AT} > :now"
-            ))
+            .update_expression("SET #hash = :hash, #response = :response REMOVE #session")
+            .condition_expression(unused_condition())
             .expression_attribute_names("#hash", REQUEST_HASH)
             .expression_attribute_names("#response", SEALED_RESPONSE)
+            .expression_attribute_names("#session", SEALED_SESSION)
             .expression_attribute_values(":hash", bytes(&session_use.request_hash))
             .expression_attribute_values(":response", bytes(&session_use.sealed_response.0))
             .expression_attribute_values(":now", number(now.seconds()))
@@ -243,10 +199,53 @@ impl Sessions {
     }
 }
 
+/// The session is there, not over, not used, and was refused no other request.
+fn unused_condition() -> String {
+    format!("attribute_exists(#session) AND {EXPIRES_AT} > :now AND (attribute_not_exists(#hash) OR #hash = :hash)")
+}
+
+/// Where sessions begin.
+pub struct NewSessions {
+    client: aws_sdk_dynamodb::Client,
+    session_table: String,
+}
+
+impl NewSessions {
+    /// The sessions in the table named by `KS_SESSION_TABLE`.
+    ///
+    /// # Errors
+    /// [`StartError`] if the variable is missing.
+    pub fn new(environment: &Environment) -> Result<Self, StartError> {
+        let session_table = environment.variable("KS_SESSION_TABLE")?.to_owned();
+        Ok(Self { client: environment.dynamodb(), session_table })
+    }
+
+    /// Keeps a session that was opened: one write.
+    ///
+    /// # Errors
+    /// A [`Problem`] if the write fails.
+    pub async fn put(
+        &self,
+        user_name: &UserName,
+        session: &StoredSession,
+        sealed_session: &Bytes,
+    ) -> Result<(), Problem> {
+        let item = new_item(user_name, session, sealed_session);
+        let request = self.client.put_item().table_name(&self.session_table).set_item(Some(item.into()));
+        request.send().await.map_err(|error| failed_call("PutItem", &error))?;
+        Ok(())
+    }
+}
+
 /// The problem of a session that is not there, not there any more, or another user's.
 pub fn session_unknown() -> Problem {
     let seconds = KEY_SERVER_SESSION_LIFETIME.as_secs();
     Problem::new(ProblemType::SessionUnknown, format!("open a session and use it within {seconds} seconds"))
+}
+
+/// The problem of a second request over a session.
+pub(super) fn session_used() -> Problem {
+    Problem::new(ProblemType::SessionUsed, "open another session for another request")
 }
 
 /// The problem of a session whose password is not the user's any more.
@@ -257,12 +256,4 @@ pub fn session_superseded() -> Problem {
 /// The problem of a second registration.
 pub fn storage_key_exists() -> Problem {
     Problem::new(ProblemType::StorageKeyExists, "a storage key is stored once; it can be retrieved")
-}
-
-fn is_alive(item: &Item, now: Timestamp) -> bool {
-    item.get_time(EXPIRES_AT).is_some_and(|expires_at| now < expires_at)
-}
-
-fn key(user_name: &UserName, session_id: &SessionId) -> Item {
-    Item::keyed(user_partition(user_name), format!("SESSION#{session_id}"))
 }

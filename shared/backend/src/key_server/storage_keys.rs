@@ -36,6 +36,13 @@ pub struct StorageKeyRecord {
     pub audit_head: AuditHead,
 }
 
+impl StorageKeyRecord {
+    /// Whether it is this user's, encrypted under the password of this version.
+    pub fn is_of(&self, user: &SessionUser) -> bool {
+        self.user_id == user.user_id && self.version == user.version
+    }
+}
+
 impl StorageKeyItem {
     pub(super) fn key(user_name: &UserName) -> Item {
         Item::keyed(user_partition(user_name), "STORAGE_KEY")
