@@ -9,6 +9,7 @@ use crate::queuing::QsClientId;
 
 mod authentication;
 mod queuing;
+mod rendezvous;
 
 pub use authentication::{
     FinishRegistration, FinishRegistrationRequest, FinishRegistrationResponse, GetCredentials, GetCredentialsResponse,
@@ -18,6 +19,10 @@ pub use queuing::{
     ClaimKeyPackages, ClaimKeyPackagesRequest, ClaimKeyPackagesResponse, CreateQsUser, CreateQsUserRequest,
     CreateQsUserResponse, GetKeyPackages, GetKeyPackagesResponse, GetQsKeys, GetQsKeysResponse, PublishKeyPackages,
     PublishKeyPackagesRequest, PublishKeyPackagesResponse,
+};
+pub use rendezvous::{
+    CreateRendezvous, CreateRendezvousRequest, CreateRendezvousResponse, JoinRendezvous, JoinRendezvousRequest,
+    JoinRendezvousResponse, RendezvousPath,
 };
 
 /// Every endpoint, in the order of the design.
@@ -61,6 +66,8 @@ pub enum Authentication {
     None,
     /// A request signature by the key of the provisional credential in the body.
     ProvisionalCredential,
+    /// A request signature by the credential key of the live client that the body names.
+    ClientCredentialKey,
     /// A request signature by the user record key in the body.
     QsUserRecordKey,
     /// A request signature by the key of the client record in the path.
@@ -74,7 +81,10 @@ impl Authentication {
     pub const fn is_signature(self) -> bool {
         match self {
             Self::None | Self::FriendshipToken => false,
-            Self::ProvisionalCredential | Self::QsUserRecordKey | Self::QsClientRecordKey => true,
+            Self::ProvisionalCredential
+            | Self::ClientCredentialKey
+            | Self::QsUserRecordKey
+            | Self::QsClientRecordKey => true,
         }
     }
 }

@@ -23,6 +23,8 @@ pub enum Service {
     Authentication,
     /// The queuing service.
     Queuing,
+    /// The rendezvous service.
+    Rendezvous,
 }
 
 impl Service {
@@ -31,6 +33,7 @@ impl Service {
         let service = match self {
             Self::Authentication => "as",
             Self::Queuing => "qs",
+            Self::Rendezvous => "rs",
         };
         format!("vestibule:{service}:{domain}")
     }

@@ -62,4 +62,6 @@ symmetric_secrets! {
     PushTokenKey;
     /// Under what one leaf credential's signature is encrypted: for one use.
     SignatureEncryptionKey;
+    /// What opens one side of a rendezvous mailbox: each device chooses its own, the relay keeps its hash.
+    RendezvousTicket;
 }
