@@ -97,7 +97,10 @@ pub enum RelayFrame {
         payload: Bytes,
     },
     /// The other device has connected.
-    PeerArrived {},
+    PeerArrived {
+        /// When the mailbox ends if nobody ends it before. Joining it moves this.
+        expires_at: Timestamp,
+    },
     /// The other device's connection is gone. It may come back.
     PeerLeft {},
     /// The mailbox has ended: nothing more is taken and nothing more comes.

@@ -46,7 +46,10 @@ fn the_frames_of_the_relay_are_those_of_the_document() {
             RelayFrame::Message { number: 0, payload: Bytes(vec![255]) },
             r#"{"type":"message","number":0,"payload":"_w"}"#,
         ),
-        (RelayFrame::PeerArrived {}, r#"{"type":"peer-arrived"}"#),
+        (
+            RelayFrame::PeerArrived { expires_at: Timestamp::from_seconds(1_800_000_600) },
+            r#"{"type":"peer-arrived","expires_at":1800000600}"#,
+        ),
         (RelayFrame::PeerLeft {}, r#"{"type":"peer-left"}"#),
         (RelayFrame::Ended { outcome: MailboxOutcome::Linked }, r#"{"type":"ended","outcome":"linked"}"#),
         (
