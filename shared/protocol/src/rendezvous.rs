@@ -26,6 +26,8 @@ mod record;
 #[cfg(test)]
 mod remembered_exchange;
 mod session;
+#[cfg(test)]
+mod simulation;
 mod spake2;
 mod words;
 

@@ -191,5 +191,20 @@ impl ExistingDevice<OwesConfirmation> {
     }
 }
 
+/// The keys, for tests that compare two ends: the new device's, then the existing one's.
+#[cfg(test)]
+impl NewDevice<AwaitsConfirmation> {
+    pub(super) fn keys(&self) -> [[u8; 32]; 2] {
+        [*self.0.sending.as_bytes(), *self.0.receiving.as_bytes()]
+    }
+}
+
+#[cfg(test)]
+impl ExistingDevice<OwesConfirmation> {
+    pub(super) fn keys(&self) -> [[u8; 32]; 2] {
+        [*self.0.state.receiving.as_bytes(), *self.0.state.sending.as_bytes()]
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -227,7 +227,7 @@ impl Session {
     /// Takes a frame from the relay.
     pub fn receive(&mut self, frame: RelayFrame) -> Vec<Event> {
         if self.stage.is_ended() {
-            return Vec::new();
+            return self.receive_when_ended(frame);
         }
         let result = match frame {
             RelayFrame::Resumed { stored, peer_connected, expires_at } => {
@@ -272,6 +272,17 @@ impl Session {
         match &mut self.stage {
             Stage::Secured(channel) => Some(SecuredSession { channel, delivery: &mut self.delivery }),
             _ => None,
+        }
+    }
+
+    /// Nothing matters any more but that the relay hears of it.
+    fn receive_when_ended(&mut self, frame: RelayFrame) -> Vec<Event> {
+        match frame {
+            RelayFrame::Refused { problem, .. } if is_for_now(&problem) => {
+                self.said_farewell = false;
+                vec![Event::TryLater(problem)]
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -328,7 +339,7 @@ impl Session {
     }
 
     fn refused(&mut self, number: Option<u32>, problem: ProblemDocument) -> Vec<Event> {
-        if !matches!(problem.status, 429 | 503) {
+        if !is_for_now(&problem) {
             return if self.stage.is_finished() { Vec::new() } else { self.end(EndReason::Refused(problem)) };
         }
         match number {
@@ -349,14 +360,16 @@ impl Session {
         vec![Event::Ended(reason)]
     }
 
-    /// The channel's keys, for tests that compare two ends.
+    /// The keys that follow from the handshake, confirmed or not, for tests that compare two ends.
     #[cfg(test)]
-    pub(super) fn channel_keys(&self) -> Option<[[u8; 32]; 2]> {
-        match &self.stage {
-            Stage::Secured(channel) => Some(channel.keys()),
-            _ => None,
-        }
+    pub(super) fn keys(&self) -> Option<[[u8; 32]; 2]> {
+        self.stage.keys()
     }
+}
+
+/// Whether what was refused is to be sent again.
+fn is_for_now(problem: &ProblemDocument) -> bool {
+    matches!(problem.status, 429 | 503)
 }
 
 /// A session whose both devices have confirmed their keys: the only thing that sends application messages.

@@ -77,6 +77,16 @@ impl Stage {
         matches!(self, Self::Finished)
     }
 
+    #[cfg(test)]
+    pub(super) fn keys(&self) -> Option<[[u8; 32]; 2]> {
+        match self {
+            Self::NewDeviceAwaitsConfirmation(device) => Some(device.keys()),
+            Self::ExistingDeviceOwesConfirmation(device) => Some(device.keys()),
+            Self::Secured(channel) => Some(channel.keys()),
+            _ => None,
+        }
+    }
+
     /// The last frame of this device, if it is time for it.
     pub(super) fn farewell(&self) -> Option<DeviceFrame> {
         match self {
