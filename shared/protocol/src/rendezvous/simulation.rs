@@ -216,6 +216,10 @@ impl<A: Application> World<A> {
     }
 
     fn disconnect(&mut self, side: usize) {
+        // Some of what was sent may have arrived.
+        for _ in 0..self.rng.gen_range(0..=self.to_relay[side].len()) {
+            self.deliver_one_to_relay(side);
+        }
         self.devices[side].is_connected = false;
         self.devices[side].session.disconnected();
         self.to_relay[side].clear();
@@ -256,12 +260,14 @@ impl<A: Application> World<A> {
         let is_killed = self.happens(self.behaviour.kill);
         let device = &mut self.devices[side];
         device.receive(frame, self.is_textual);
+        // A session that has not been saved gives nothing that follows from the frame.
+        self.pump(side);
         if is_killed {
             // After it took the frame, before it wrote that down.
             self.disconnect(side);
             self.devices[side].restart();
         } else {
-            device.save();
+            self.devices[side].save();
             self.pump(side);
         }
     }
