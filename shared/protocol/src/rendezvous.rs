@@ -27,7 +27,7 @@ mod record;
 mod remembered_exchange;
 mod session;
 #[cfg(test)]
-mod simulation;
+pub(crate) mod simulation;
 mod spake2;
 mod words;
 

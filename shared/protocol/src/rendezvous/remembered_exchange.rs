@@ -87,11 +87,11 @@ pub(super) struct Entropy(pub(super) [u8; 64]);
 
 impl RngCore for Entropy {
     fn next_u32(&mut self) -> u32 {
-        unimplemented!("SPAKE2 draws bytes")
+        unreachable!("SPAKE2 draws bytes")
     }
 
     fn next_u64(&mut self) -> u64 {
-        unimplemented!("SPAKE2 draws bytes")
+        unreachable!("SPAKE2 draws bytes")
     }
 
     fn fill_bytes(&mut self, bytes: &mut [u8]) {

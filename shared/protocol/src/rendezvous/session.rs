@@ -20,7 +20,7 @@ mod event;
 mod stage;
 
 pub use event::{EndReason, Event, Progress};
-use stage::Stage;
+use stage::{Stage, Step};
 
 /// What a session begins with: what `rs-create` or `rs-join` answered, and what a person read or typed.
 #[derive(Clone, Debug)]
@@ -40,8 +40,9 @@ pub struct Rendezvous {
 /// One device's session. [`frames`](Self::frames) gives what to send, [`receive`](Self::receive) takes what comes,
 /// [`tick`](Self::tick) the time; [`save`](Self::save) writes it down, without which nothing is sent.
 ///
-/// To resume a session, deserialise what was written *last*, in one process only: an older state would encrypt two
-/// messages under one counter. A session whose handshake was under way resumes as ended.
+/// Serialised, it holds the ticket and the keys: it belongs into a file that is sealed. To resume a session, deserialise
+/// what was written *last*, in one process only: an older state would encrypt two messages under one counter. A session
+/// whose handshake was under way resumes as ended.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Session {
     mailbox_id: MailboxId,
@@ -233,7 +234,7 @@ impl Session {
             // Whatever fails in between leaves the session ended.
             let stage = std::mem::replace(&mut self.stage, Stage::Ended(EndReason::ConnectionEnded));
             match stage.receive(&message) {
-                Ok((stage, own_message, event)) => {
+                Ok(Step { stage, own_message, event }) => {
                     self.stage = stage;
                     if let Some(own_message) = own_message {
                         self.delivery.queue(own_message).expect("the handshake is the first in the mailbox");

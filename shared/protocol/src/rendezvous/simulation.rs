@@ -161,6 +161,18 @@ impl<A: Application> World<A> {
         }
     }
 
+    /// What must hold after a run whatever anybody did: nobody waits any more, and who was secured has the same keys as
+    /// the true peer.
+    pub(crate) fn check_safety(&self) {
+        let [new, existing] = &self.devices;
+        for (device, peer) in [(new, existing), (existing, new)] {
+            let is_over = matches!(device.session.progress(), Progress::Finished | Progress::Ended(_));
+            assert!(is_over, "a device hangs: {:?}", device.session.progress());
+            let has_keys_of_peer = device.keys.is_some() && device.keys == peer.keys;
+            assert!(!device.was_secured || has_keys_of_peer, "secured with somebody else");
+        }
+    }
+
     fn step(&mut self) {
         let side = self.rng.gen_range(0..2);
         if !self.devices[side].is_connected {

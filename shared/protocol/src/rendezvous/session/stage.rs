@@ -21,26 +21,36 @@ pub(super) enum Stage {
     Ended(EndReason),
 }
 
+/// What follows from a message of the peer.
+pub(super) struct Step {
+    /// The next stage.
+    pub(super) stage: Stage,
+    /// What the handshake says to the peer.
+    pub(super) own_message: Option<Vec<u8>>,
+    /// What the session tells.
+    pub(super) event: Option<Event>,
+}
+
 impl Stage {
-    /// Takes the peer's next message. Gives the next stage, a message for the peer, and an event.
-    pub(super) fn receive(self, message: &[u8]) -> Result<(Self, Option<Vec<u8>>, Option<Event>), EndReason> {
+    /// Takes the peer's next message.
+    pub(super) fn receive(self, message: &[u8]) -> Result<Step, EndReason> {
         let failed = |_: HandshakeFailed| EndReason::ConnectionEnded;
-        match self {
+        let (stage, own_message, event) = match self {
             Self::NewDeviceAwaitsKeyExchange(device) => {
                 let (device, own_message) = device.receive(message).map_err(failed)?;
-                Ok((Self::NewDeviceAwaitsConfirmation(device), Some(own_message), None))
+                (Self::NewDeviceAwaitsConfirmation(device), Some(own_message), None)
             }
             Self::NewDeviceAwaitsConfirmation(device) => {
                 let channel = device.receive(message).map_err(failed)?;
-                Ok((Self::Secured(channel), None, Some(Event::Secured)))
+                (Self::Secured(channel), None, Some(Event::Secured))
             }
             Self::ExistingDeviceAwaitsKeyExchange(device) => {
                 let (device, own_message) = device.receive(message).map_err(failed)?;
-                Ok((Self::ExistingDeviceOwesConfirmation(device), Some(own_message), None))
+                (Self::ExistingDeviceOwesConfirmation(device), Some(own_message), None)
             }
             Self::ExistingDeviceOwesConfirmation(device) => {
                 let (channel, own_message) = device.receive(message).map_err(failed)?;
-                Ok((Self::Secured(channel), Some(own_message), Some(Event::Secured)))
+                (Self::Secured(channel), Some(own_message), Some(Event::Secured))
             }
             Self::Secured(channel) => {
                 let (channel, received) = channel.receive(message).map_err(|_| EndReason::Tampered)?;
@@ -49,12 +59,13 @@ impl Stage {
                     Received::Message(message) => Some(Event::Message(message)),
                     Received::Close => Some(Event::PeerClosed),
                 };
-                Ok((Self::Secured(channel), None, event))
+                (Self::Secured(channel), None, event)
             }
             // What comes after both have closed changes nothing any more.
-            Self::Finished => Ok((Self::Finished, None, None)),
-            Self::Ended(reason) => Err(reason),
-        }
+            Self::Finished => (Self::Finished, None, None),
+            Self::Ended(reason) => return Err(reason),
+        };
+        Ok(Step { stage, own_message, event })
     }
 
     pub(super) fn progress(&self) -> Progress<'_> {

@@ -82,6 +82,22 @@ fn two_sessions_secure_each_other_talk_and_finish() {
 }
 
 #[test]
+fn a_session_says_that_it_is_finished_only_once_that_is_saved() {
+    let mut sessions = sessions([WORDS, WORDS]);
+    exchange(&mut sessions);
+    for session in &mut sessions {
+        session.secured().unwrap().close().unwrap();
+    }
+    let closes = sessions.each_mut().map(saved_frames);
+    let [mut session, _] = sessions;
+    let DeviceFrame::Message { number, payload } = closes[1][0].clone() else { panic!("it is the close") };
+    session.receive(RelayFrame::Message { number, payload });
+    assert!(matches!(&session.receive(RelayFrame::Stored { number: 2 })[..], [Event::Finished]));
+    assert!(session.frames().is_empty());
+    assert!(saved_frames(&mut session).contains(&DeviceFrame::Finish {}));
+}
+
+#[test]
 fn wrong_words_read_as_an_ended_connection_on_both_sides() {
     let mut sessions = sessions([WORDS, "27182-aardvark-yucatan"]);
     let events = exchange(&mut sessions);
