@@ -111,7 +111,8 @@ impl HttpTransport {
 
     async fn exchange(&self, request: &Request) -> Result<Response, reqwest::Error> {
         let pool = match request.service {
-            Service::Authentication => &self.to_authentication_service,
+            // The rendezvous service knows a client by the same credential as the authentication service does.
+            Service::Authentication | Service::Rendezvous => &self.to_authentication_service,
             Service::KeyServer => &self.to_key_server,
             Service::Queuing => &self.to_queuing_service,
         };

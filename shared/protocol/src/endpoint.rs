@@ -10,6 +10,7 @@ use crate::queuing::QsClientId;
 mod authentication;
 mod key_server;
 mod queuing;
+mod rendezvous;
 
 pub use authentication::{
     FinishRegistration, FinishRegistrationRequest, FinishRegistrationResponse, GetCredentials, GetCredentialsResponse,
@@ -23,6 +24,10 @@ pub use queuing::{
     ClaimKeyPackages, ClaimKeyPackagesRequest, ClaimKeyPackagesResponse, CreateQsUser, CreateQsUserRequest,
     CreateQsUserResponse, GetKeyPackages, GetKeyPackagesResponse, GetQsKeys, GetQsKeysResponse, PublishKeyPackages,
     PublishKeyPackagesRequest, PublishKeyPackagesResponse,
+};
+pub use rendezvous::{
+    CreateRendezvous, CreateRendezvousRequest, CreateRendezvousResponse, JoinRendezvous, JoinRendezvousRequest,
+    JoinRendezvousResponse, RendezvousPath,
 };
 
 /// Every endpoint, in the order of the design.
@@ -68,6 +73,8 @@ pub enum Authentication {
     None,
     /// A request signature by the key of the provisional credential in the body.
     ProvisionalCredential,
+    /// A request signature by the credential key of the live client that the body names.
+    ClientCredentialKey,
     /// A request signature by the user record key in the body.
     QsUserRecordKey,
     /// A request signature by the key of the client record in the path.
@@ -85,9 +92,11 @@ impl Authentication {
     pub const fn is_signature(self) -> bool {
         match self {
             Self::None | Self::FriendshipToken | Self::Password => false,
-            Self::ProvisionalCredential | Self::QsUserRecordKey | Self::QsClientRecordKey | Self::ClientIfSigned => {
-                true
-            }
+            Self::ProvisionalCredential
+            | Self::ClientCredentialKey
+            | Self::ClientIfSigned
+            | Self::QsUserRecordKey
+            | Self::QsClientRecordKey => true,
         }
     }
 }

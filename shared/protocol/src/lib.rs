@@ -23,6 +23,7 @@ pub mod queue;
 pub mod queue_config;
 pub mod queuing;
 pub mod randomness;
+pub mod rendezvous;
 pub mod request_signature;
 pub mod signed;
 pub mod symmetric;

@@ -93,3 +93,25 @@ pub const AUDIT_PAGE_LENGTH: usize = 200;
 
 /// How long an entry of an audit log is kept.
 pub const AUDIT_ENTRY_LIFETIME: Duration = Duration::from_secs(366 * DAY.as_secs());
+
+/// How long a rendezvous code may be joined after it was created, and how long its mailbox lasts after it was joined.
+pub const RENDEZVOUS_LIFETIME: Duration = Duration::from_secs(10 * 60);
+
+/// The largest body of a request to create or to join a rendezvous.
+pub const MAX_RENDEZVOUS_REQUEST_LENGTH: usize = 1024;
+
+/// The largest frame between a device and the relay, in bytes of JSON: what API Gateway takes and bills as one.
+pub const MAX_RELAY_FRAME_LENGTH: usize = 32 * 1024;
+
+/// The largest message that the relay carries from one device to the other, in bytes: in base64url and with all that
+/// stands around it, it fits a frame.
+pub const MAX_RELAY_MESSAGE_LENGTH: usize = 16 * 1024;
+
+/// How many messages each of the two devices may put into a mailbox, the four of the handshake included.
+pub const MAX_MAILBOX_MESSAGES: u32 = 256;
+
+/// How many bytes the messages of each of the two devices in a mailbox may have together.
+pub const MAX_MAILBOX_LENGTH: usize = 2 * 1024 * 1024;
+
+/// The largest application message of a rendezvous channel, put together from its parts, in bytes.
+pub const MAX_CHANNEL_MESSAGE_LENGTH: usize = 1024 * 1024;

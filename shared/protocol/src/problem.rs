@@ -171,6 +171,30 @@ problem_types! {
     /// Other KeyPackages were published under this generation.
     GenerationTaken = ("generation-taken", 409, "Other KeyPackages are published under this generation");
 
+    /// A rendezvous code in the path is not one.
+    InvalidRendezvousCode = ("invalid-rendezvous-code", 400, "The rendezvous code is not well-formed");
+    /// No device waits under this rendezvous code.
+    RendezvousCodeUnknown = ("rendezvous-code-unknown", 404, "No device waits under this rendezvous code");
+    /// The rendezvous code was not joined in time.
+    RendezvousCodeExpired = ("rendezvous-code-expired", 410, "The rendezvous code has expired");
+    /// The rendezvous code was joined before, with another ticket.
+    RendezvousCodeJoined = ("rendezvous-code-joined", 409, "The rendezvous code has been used");
+    /// The ticket opens another mailbox, or the other side of this one.
+    RendezvousTicketTaken = ("rendezvous-ticket-taken", 409, "The rendezvous ticket is taken");
+
+    /// What was sent to the relay is not one of its frames.
+    MalformedFrame = ("malformed-frame", 400, "The frame is malformed");
+    /// There is no such mailbox.
+    MailboxUnknown = ("mailbox-unknown", 404, "There is no such mailbox");
+    /// The ticket does not open this mailbox.
+    MailboxTicketRefused = ("mailbox-ticket-refused", 403, "The ticket does not open this mailbox");
+    /// The mailbox takes nothing more: it was finished or aborted, or has expired.
+    MailboxEnded = ("mailbox-ended", 410, "The mailbox has ended");
+    /// The mailbox has another message of this device under this number.
+    MessageNumberTaken = ("message-number-taken", 409, "Another message has this number");
+    /// The device has put as much into the mailbox as it may.
+    MailboxFull = ("mailbox-full", 413, "The mailbox takes no more messages");
+
     /// Too many requests of this kind.
     RateLimited = ("rate-limited", 429, "Too many requests");
     /// Something the service needs does not answer, or two requests met. The same request may be sent again.

@@ -25,6 +25,8 @@ pub enum Service {
     KeyServer,
     /// The queuing service.
     Queuing,
+    /// The rendezvous service.
+    Rendezvous,
 }
 
 impl Service {
@@ -34,6 +36,7 @@ impl Service {
             Self::Authentication => "as",
             Self::KeyServer => "ks",
             Self::Queuing => "qs",
+            Self::Rendezvous => "rs",
         };
         format!("vestibule:{service}:{domain}")
     }

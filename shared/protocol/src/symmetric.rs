@@ -26,6 +26,12 @@ macro_rules! symmetric_secrets {
                 secret
             }
 
+            /// The secret with these bytes.
+            #[allow(dead_code, reason = "most secrets are generated")]
+            pub(crate) fn from_bytes(bytes: [u8; SYMMETRIC_SECRET_LENGTH]) -> Self {
+                Self(bytes)
+            }
+
             /// The secret's bytes.
             #[allow(dead_code, reason = "some secrets are only kept and handed on")]
             pub(crate) fn as_bytes(&self) -> &[u8; SYMMETRIC_SECRET_LENGTH] {
@@ -62,4 +68,12 @@ symmetric_secrets! {
     PushTokenKey;
     /// Under what one leaf credential's signature is encrypted: for one use.
     SignatureEncryptionKey;
+    /// What opens one side of a rendezvous mailbox: each device chooses its own, the relay keeps its hash.
+    RendezvousTicket;
+    /// What the two devices of a rendezvous agree on with SPAKE2, and derive everything else from.
+    RendezvousSharedKey;
+    /// With what one device of a rendezvous proves to the other that it has the same key.
+    RendezvousConfirmationKey;
+    /// Under what one device of a rendezvous encrypts to the other.
+    RendezvousRecordKey;
 }
