@@ -217,3 +217,6 @@ impl fmt::Debug for WebSocketApi {
         formatter.debug_struct("WebSocketApi").field("description", &self.description).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
