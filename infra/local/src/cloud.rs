@@ -1,5 +1,6 @@
 //! The local cloud as a whole.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use crate::operator::Operator;
 use crate::service_call::ServiceCall;
 use crate::state_directory::StateDirectory;
 use crate::template::TemplateError;
+use crate::websocket_api::{Disturbance, Transfer};
 
 /// A running local cloud: everything that `template.yaml` describes, in this process. Dropping it stops it.
 #[derive(Debug)]
@@ -29,6 +31,7 @@ pub struct LocalCloud {
     services: Arc<Services>,
     lambdas: Vec<Arc<Lambda>>,
     http_api: Arc<HttpApi>,
+    websocket_urls: BTreeMap<String, String>,
     _state_directory: Option<StateDirectory>,
     _life: Life,
 }
@@ -105,6 +108,11 @@ impl LocalCloud {
         &self.url
     }
 
+    /// Where clients connect to the WebSocket API of this logical id, such as `ws://127.0.0.1:8787/rswebsocketapi/v1`.
+    pub fn websocket_url(&self, logical_id: &str) -> Option<&str> {
+        self.websocket_urls.get(logical_id).map(String::as_str)
+    }
+
     /// The clock that the functions read.
     pub fn clock(&self) -> &Clock {
         self.operator.clock()
@@ -171,7 +179,17 @@ impl LocalCloud {
         self.services.watch.set_plan(None);
     }
 
-    /// How often events are delivered from now on.
+    /// From now on, asks `plan` of everything that goes over a WebSocket connection whether something happens to it.
+    pub fn disturb(&self, plan: impl Fn(&Transfer) -> Option<Disturbance> + Send + Sync + 'static) {
+        self.services.connections.set_plan(Some(Arc::new(plan)));
+    }
+
+    /// Ends the disturbances.
+    pub fn clear_disturbances(&self) {
+        self.services.connections.set_plan(None);
+    }
+
+    /// How often events of the HTTP API are delivered from now on. For those of WebSocket APIs see [`Self::disturb`].
     pub fn set_delivery(&self, delivery: Delivery) {
         self.http_api.set_delivery(delivery);
     }

@@ -4,6 +4,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use serde_json::json;
 
 use crate::aws::answer::Answer;
+use crate::aws::connections;
 use crate::service_call::{Service, ServiceCall};
 
 /// A fault to inject into one call.
@@ -16,8 +17,10 @@ pub enum Fault {
     /// The service answers that the caller asks too much and has done nothing.
     Throttled,
     /// DynamoDB answers that another transaction holds an item, and has done nothing. A call that cannot conflict (a
-    /// plain read, a batch, a secret) goes through.
+    /// plain read, a batch, another service) goes through.
     TransactionConflict,
+    /// API Gateway answers that the connection is gone, which it may not be. Other services are called as usual.
+    Gone,
 }
 
 /// Says of each call whether a fault happens to it.
@@ -34,6 +37,9 @@ impl Fault {
             (Self::BeforeEffect, Service::SecretsManager) => {
                 Some(Answer::error(500, "InternalServiceError", INTERNAL_ERROR))
             }
+            (Self::BeforeEffect, Service::ApiGatewayManagement) => {
+                Some(Answer::error(500, "InternalServerError", INTERNAL_ERROR))
+            }
             // An on-demand table throttles with this exception, not with ProvisionedThroughputExceededException.
             (Self::Throttled, Service::DynamoDb) => {
                 Some(Answer::error(400, "com.amazon.coral.availability#ThrottlingException", THROUGHPUT_EXCEEDED))
@@ -41,8 +47,11 @@ impl Fault {
             (Self::Throttled, Service::SecretsManager) => {
                 Some(Answer::error(400, "ThrottlingException", "Rate exceeded"))
             }
+            (Self::Throttled, Service::ApiGatewayManagement) => Some(connections::limit_exceeded()),
             (Self::TransactionConflict, Service::DynamoDb) => transaction_conflict(call),
-            (Self::TransactionConflict, Service::SecretsManager) => None,
+            (Self::TransactionConflict, Service::SecretsManager | Service::ApiGatewayManagement) => None,
+            (Self::Gone, Service::ApiGatewayManagement) => Some(connections::gone()),
+            (Self::Gone, Service::DynamoDb | Service::SecretsManager) => None,
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::pin::Pin;
 
-use vestibule_backend::{Environment, EventHandler, HttpFunction, StartError, event_handler};
+use vestibule_backend::websocket::WebSocketFunction;
+use vestibule_backend::{Environment, EventHandler, HttpFunction, StartError, event_handler, websocket_event_handler};
 use vestibule_protocol::endpoint::Endpoint as _;
 
 /// A function's code, to be started in the environment that `template.yaml` describes.
@@ -19,22 +20,27 @@ pub type Starting = Pin<Box<dyn Future<Output = Result<EventHandler, StartError>
 
 /// Every function of this repository.
 pub const FUNCTIONS: &[FunctionEntry] = &[
-    entry::<as_get_credentials::AsGetCredentials>(),
-    entry::<as_initiate_registration::AsInitiateRegistration>(),
-    entry::<as_finish_registration::AsFinishRegistration>(),
-    entry::<ks_open_session::KsOpenSession>(),
-    entry::<ks_use_session::KsUseSession>(),
-    entry::<qs_get_keys::QsGetKeys>(),
-    entry::<qs_create_user::QsCreateUser>(),
-    entry::<qs_publish_key_packages::QsPublishKeyPackages>(),
-    entry::<qs_get_key_packages::QsGetKeyPackages>(),
-    entry::<qs_claim_key_packages::QsClaimKeyPackages>(),
+    FunctionEntry::http::<as_get_credentials::AsGetCredentials>(),
+    FunctionEntry::http::<as_initiate_registration::AsInitiateRegistration>(),
+    FunctionEntry::http::<as_finish_registration::AsFinishRegistration>(),
+    FunctionEntry::http::<ks_open_session::KsOpenSession>(),
+    FunctionEntry::http::<ks_use_session::KsUseSession>(),
+    FunctionEntry::http::<qs_get_keys::QsGetKeys>(),
+    FunctionEntry::http::<qs_create_user::QsCreateUser>(),
+    FunctionEntry::http::<qs_publish_key_packages::QsPublishKeyPackages>(),
+    FunctionEntry::http::<qs_get_key_packages::QsGetKeyPackages>(),
+    FunctionEntry::http::<qs_claim_key_packages::QsClaimKeyPackages>(),
 ];
 
-const fn entry<F: HttpFunction>() -> FunctionEntry {
-    FunctionEntry {
-        name: F::Endpoint::DESCRIPTION.function,
-        start: |environment| Box::pin(event_handler::<F>(environment)),
+impl FunctionEntry {
+    /// The entry of a function of the HTTP API.
+    pub const fn http<F: HttpFunction>() -> Self {
+        Self { name: F::Endpoint::DESCRIPTION.function, start: |environment| Box::pin(event_handler::<F>(environment)) }
+    }
+
+    /// The entry of a function of a WebSocket API.
+    pub const fn websocket<F: WebSocketFunction>() -> Self {
+        Self { name: F::NAME, start: |environment| Box::pin(websocket_event_handler::<F>(environment)) }
     }
 }
 

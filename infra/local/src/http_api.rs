@@ -7,10 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
-use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -21,14 +18,17 @@ use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use vestibule_backend::Clock;
 
-mod answer;
+pub(crate) mod answer;
 mod event;
 
 use self::event::RoutedRequest;
+use crate::api_gateway::{random_id, request_line_and_header_bytes};
 use crate::lambda::{InvocationError, Lambda};
 use crate::lifeline::Lifeline;
 use crate::limits::Limits;
 use crate::route::Route;
+use crate::template::RouteKey;
+use crate::websocket_api::WebSocketApi;
 
 /// How often the event of a request reaches its function. AWS promises at least once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,9 +42,10 @@ pub enum Delivery {
     TwiceWithSecondAnswer,
 }
 
-/// The API: routes that lead to functions.
+/// The API: routes that lead to functions. On its port are the WebSocket APIs too.
 pub(crate) struct HttpApi {
     routes: Vec<(Route, Arc<Lambda>)>,
+    websocket_apis: Vec<Arc<WebSocketApi>>,
     limits: Limits,
     clock: Clock,
     port: u16,
@@ -52,8 +53,14 @@ pub(crate) struct HttpApi {
 }
 
 impl HttpApi {
-    pub(crate) fn new(routes: Vec<(Route, Arc<Lambda>)>, limits: Limits, clock: Clock, port: u16) -> Self {
-        Self { routes, limits, clock, port, delivery: Mutex::default() }
+    pub(crate) fn new(
+        routes: Vec<(Route, Arc<Lambda>)>,
+        websocket_apis: Vec<Arc<WebSocketApi>>,
+        limits: Limits,
+        clock: Clock,
+        port: u16,
+    ) -> Self {
+        Self { routes, websocket_apis, limits, clock, port, delivery: Mutex::default() }
     }
 
     pub(crate) fn set_delivery(&self, delivery: Delivery) {
@@ -86,7 +93,7 @@ impl HttpApi {
             async move { Ok::<_, Infallible>(api.answer(request, peer).await) }
         });
         let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
-        if let Err(error) = connection.await {
+        if let Err(error) = connection.with_upgrades().await {
             tracing::debug!("a connection broke: {error}");
         }
     }
@@ -95,16 +102,19 @@ impl HttpApi {
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
         let started = Instant::now();
         let method = request.method().clone();
-        let request_id = request_id();
-        let route = self.route(request.method().as_str(), request.uri().path());
-        let mut response = match self.answer_routed(request, peer, route.as_ref(), &request_id).await {
-            Ok(response) => response,
-            Err(refusal) => refusal.response(),
+        let request_id = random_id();
+        let websocket_api = self.websocket_apis.iter().find(|api| api.is_at(request.uri().path()));
+        let (mut response, route) = if let Some(api) = websocket_api {
+            (Arc::clone(api).connect(request, peer).await, Some(RouteKey::Connect.name().to_owned()))
+        } else {
+            let route = self.route(request.method().as_str(), request.uri().path());
+            let answer = self.answer_routed(request, peer, route.as_ref(), &request_id).await;
+            (answer.unwrap_or_else(|refusal| refusal.response()), route.map(|(route, ..)| route.key()))
         };
         if let Ok(id) = HeaderValue::from_str(&request_id) {
             response.headers_mut().insert("apigw-requestid", id);
         }
-        let route = route.map_or_else(|| "-".to_owned(), |(route, ..)| route.key());
+        let route = route.unwrap_or_else(|| "-".to_owned());
         let (status, duration) = (response.status().as_u16(), started.elapsed());
         tracing::info!(target: "vestibule_local::http", %method, route, status, ?duration);
         response
@@ -205,12 +215,6 @@ impl From<InvocationError> for Refusal {
     }
 }
 
-/// What API Gateway's quota for headers counts: the request line and the values.
-fn request_line_and_header_bytes(parts: &Parts) -> usize {
-    let request_line = format!("{} {} {:?}", parts.method, parts.uri, parts.version);
-    request_line.len() + parts.headers.values().map(HeaderValue::len).sum::<usize>()
-}
-
 /// Reads a body of at most `limit` bytes. A larger one is read to its end too, for a client that is still sending
 /// would not see the answer.
 async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
@@ -225,11 +229,6 @@ async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
         }
     }
     if is_too_large { Err(Refusal::BodyTooLarge) } else { Ok(collected.freeze()) }
-}
-
-/// As API Gateway makes them: 11 random bytes in Base64.
-fn request_id() -> String {
-    BASE64_STANDARD.encode(rand::random::<[u8; 11]>())
 }
 
 #[cfg(test)]

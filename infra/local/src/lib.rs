@@ -4,6 +4,7 @@
 //! There the function's policy is enforced, and tests count calls and make them fail.
 #![deny(missing_docs)]
 
+mod api_gateway;
 mod arn;
 mod attribute_value;
 mod aws;
@@ -25,6 +26,7 @@ mod tables;
 pub mod template;
 #[cfg(test)]
 mod testing;
+mod websocket_api;
 
 pub use crate::aws::secrets::Secrets;
 pub use crate::cloud::{LocalCloud, LocalCloudBuilder, LocalCloudError};
@@ -32,8 +34,9 @@ pub use crate::fault::Fault;
 pub use crate::functions::{FUNCTIONS, FunctionEntry, Starting};
 pub use crate::http_api::Delivery;
 pub use crate::lambda::InvocationError;
-pub use crate::limits::Limits;
+pub use crate::limits::{Limits, WebSocketLimits};
 pub use crate::operator::Operator;
 pub use crate::provision::provision;
 pub use crate::route::Route;
 pub use crate::service_call::{Service, ServiceCall};
+pub use crate::websocket_api::{Disturbance, Transfer, TransferKind};

@@ -53,7 +53,7 @@ pub enum KeyOperator {
 pub struct IamRequest {
     /// For example `dynamodb:PutItem`.
     pub action: String,
-    /// The ARN of the table or secret.
+    /// The ARN of the table, secret or connection.
     pub resource: String,
     /// The values of the partition key it touches.
     pub leading_keys: Vec<String>,

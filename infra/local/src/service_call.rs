@@ -19,7 +19,8 @@ pub struct ServiceCall {
     pub service: Service,
     /// The operation, such as `PutItem`.
     pub operation: String,
-    /// The request's body.
+    /// The request's body; for [`Service::ApiGatewayManagement`] the members `ApiId`, `Stage`, `ConnectionId` and, in a
+    /// post, `Data`.
     pub body: Value,
     /// What IAM was asked about it: for a transaction, one request an item.
     pub iam_requests: Vec<IamRequest>,
@@ -32,6 +33,8 @@ pub enum Service {
     DynamoDb,
     /// AWS Secrets Manager.
     SecretsManager,
+    /// The `@connections` API of Amazon API Gateway's WebSocket APIs.
+    ApiGatewayManagement,
 }
 
 impl Service {

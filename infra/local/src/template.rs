@@ -16,6 +16,7 @@ mod parameters;
 mod resource;
 mod statements;
 mod table;
+mod websocket_api;
 
 use self::document::below;
 pub use self::error::TemplateError;
@@ -35,6 +36,8 @@ pub struct Template {
     pub parameters: BTreeMap<String, String>,
     /// The Lambda functions.
     pub functions: Vec<Function>,
+    /// The WebSocket APIs.
+    pub websocket_apis: Vec<WebSocketApi>,
     /// The DynamoDB tables.
     pub tables: Vec<Table>,
     /// The Secrets Manager secrets.
@@ -58,6 +61,30 @@ pub struct Function {
     pub routes: Vec<Route>,
     /// What it may do.
     pub policy: Policy,
+}
+
+/// A WebSocket API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebSocketApi {
+    /// Its key under `Resources`.
+    pub logical_id: String,
+    /// What `Ref` gives: the part of its host name and of its ARNs that tells it from other APIs.
+    pub id: String,
+    /// The name of its stage.
+    pub stage: String,
+    /// Its routes, each with the logical id of the function it leads to.
+    pub routes: BTreeMap<RouteKey, String>,
+}
+
+/// A route of a WebSocket API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RouteKey {
+    /// `$connect`: a client wants to connect.
+    Connect,
+    /// `$default`: a client sent a message.
+    Default,
+    /// `$disconnect`: a connection has ended.
+    Disconnect,
 }
 
 /// A DynamoDB table.
@@ -119,12 +146,13 @@ impl Template {
         let global_function_properties = globals.get("Function").unwrap_or(&Value::Null);
         let global_function_properties = intrinsics.resolve(global_function_properties, "Globals.Function")?;
 
-        let mut template = Self { parameters, functions: vec![], tables: vec![], secrets: vec![] };
-        let http_apis: Vec<&str> = resources
-            .iter()
-            .filter(|resource| resource.resource_type == ResourceType::HttpApi)
-            .map(|resource| resource.logical_id)
-            .collect();
+        let mut template =
+            Self { parameters, functions: vec![], websocket_apis: vec![], tables: vec![], secrets: vec![] };
+        let ids_of = |resource_type: ResourceType| -> Vec<&str> {
+            let of_type = resources.iter().filter(|resource| resource.resource_type == resource_type);
+            of_type.map(|resource| resource.logical_id).collect()
+        };
+        let (http_apis, functions) = (ids_of(ResourceType::HttpApi), ids_of(ResourceType::Function));
         for resource in &resources {
             let properties = || intrinsics.resolve(resource.properties, &resource.location());
             match resource.resource_type {
@@ -134,6 +162,10 @@ impl Template {
                     template.functions.push(function);
                 }
                 ResourceType::HttpApi => check_http_api(properties()?, &resource.location())?,
+                ResourceType::WebSocketApi => {
+                    let api = websocket_api::websocket_api(resource, properties()?, &functions)?;
+                    template.websocket_apis.push(api);
+                }
                 ResourceType::Table => template.tables.push(table::table(resource, properties()?)?),
                 ResourceType::Secret => template.secrets.push(secret(resource, properties()?)?),
                 ResourceType::WithoutLocalEffect => {}
@@ -168,6 +200,21 @@ impl Template {
             }
         }
         Ok(())
+    }
+}
+
+impl RouteKey {
+    /// Its name in templates and events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "$connect",
+            Self::Default => "$default",
+            Self::Disconnect => "$disconnect",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::Connect, Self::Default, Self::Disconnect].into_iter().find(|key| key.name() == name)
     }
 }
 

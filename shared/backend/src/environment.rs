@@ -161,6 +161,17 @@ impl Environment {
         aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
 
+    /// A client for the connections of the WebSocket API whose `@connections` API is at the URL that `variable` holds.
+    pub(crate) fn connections(&self, variable: &str) -> Result<aws_sdk_apigatewaymanagement::Client, StartError> {
+        let url = self.variable(variable)?;
+        if !url.starts_with("https://") {
+            return Err(unusable(variable, "it is no https:// URL"));
+        }
+        let mut config = aws_sdk_apigatewaymanagement::config::Builder::from(&self.sdk_config);
+        config.set_endpoint_url(Some(url.to_owned())).set_retry_partition(Some(self.retry_quota.clone()));
+        Ok(aws_sdk_apigatewaymanagement::Client::from_conf(config.build()))
+    }
+
     fn endpoint_url(&self, service: &str) -> Option<String> {
         let of_service = self.variables.get(&format!("AWS_ENDPOINT_URL_{service}"));
         of_service.or_else(|| self.variables.get("AWS_ENDPOINT_URL")).cloned()

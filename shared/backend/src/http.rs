@@ -48,14 +48,8 @@ impl<E: Endpoint> EndpointRequest<E> {
         };
         let request = decode_body::<E>(&raw)?;
         let path = E::Path::read(|name| event.path_parameters.get(name).map(String::as_str))?;
-        let source = event.request_context.http.source_ip.as_deref().and_then(|address| address.parse().ok());
-        Ok(Self {
-            path,
-            body: request,
-            body_hash: Sha256::digest(&raw.body).into(),
-            source: SourceAddress(source),
-            raw,
-        })
+        let source = SourceAddress::new(event.request_context.http.source_ip.as_deref());
+        Ok(Self { path, body: request, body_hash: Sha256::digest(&raw.body).into(), source, raw })
     }
 
     /// Whether the request is signed, well or badly.
@@ -109,6 +103,11 @@ pub fn signature_problem(error: RequestSignatureError) -> Problem {
 pub struct SourceAddress(Option<IpAddr>);
 
 impl SourceAddress {
+    /// The source that API Gateway names; one that it does not name is a source of its own.
+    pub(crate) fn new(source_ip: Option<&str>) -> Self {
+        Self(source_ip.and_then(|address| address.parse().ok()))
+    }
+
     /// What one household or server can be expected to have for itself: an IPv4 address, an IPv6 /56.
     pub fn prefix(&self) -> Vec<u8> {
         match self.0 {

@@ -1,5 +1,5 @@
 //! What Vestibule's functions share: their environment, DynamoDB state, request authentication, secrets, problem
-//! responses and the Lambda entry.
+//! responses, WebSocket connections and the Lambda entry.
 #![deny(missing_docs)]
 
 pub mod authentication_service;
@@ -13,8 +13,11 @@ pub mod queuing_service;
 pub mod rate_limit;
 pub mod sealing;
 pub mod secret;
+pub mod websocket;
 
 pub use environment::{Environment, StartError};
 pub use http::{EndpointRequest, SourceAddress, signature_problem};
-pub use lambda::{EventHandler, HttpFunction, event_handler, log_filter, log_level, run};
+pub use lambda::{
+    EventHandler, HttpFunction, event_handler, log_filter, log_level, run, run_websocket, websocket_event_handler,
+};
 pub use vestibule_protocol::clock::Clock;

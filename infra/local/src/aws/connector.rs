@@ -19,6 +19,7 @@ use aws_types::region::Region;
 use serde_json::Value;
 
 use super::answer::Answer;
+use super::connections;
 use super::dynamodb::{self, DynamoDb};
 use super::secrets::Secrets;
 use super::watch::Watch;
@@ -27,12 +28,14 @@ use crate::fault::Fault;
 use crate::policy::{Decision, IamRequest, Policy};
 use crate::service_call::{Service, ServiceCall, Unreadable, iam_requests};
 use crate::template::Table;
+use crate::websocket_api::Registry;
 
 /// The services that the calls lead to, and what watches over them.
 #[derive(Debug)]
 pub(crate) struct Services {
     pub(crate) dynamodb: DynamoDb,
     pub(crate) secrets: Arc<Secrets>,
+    pub(crate) connections: Arc<Registry>,
     pub(crate) tables: Vec<Table>,
     pub(crate) credentials: Credentials,
     pub(crate) watch: Watch,
@@ -121,6 +124,9 @@ impl Connector {
         body: Value,
     ) -> Result<HttpResponse, ConnectorError> {
         match (service, &self.services.dynamodb, &self.endpoint) {
+            (Service::ApiGatewayManagement, ..) => {
+                connections::answer(&self.services.connections, &operation, &body).into_response()
+            }
             (Service::SecretsManager, ..) => self.services.secrets.answer(&operation, &body).into_response(),
             (Service::DynamoDb, DynamoDb::Embedded(database), _) => {
                 dynamodb::answer(database.clone(), operation, body).await.into_response()
@@ -132,11 +138,15 @@ impl Connector {
 }
 
 fn read(request: &HttpRequest) -> Result<(Service, String, Value), ConnectorError> {
-    let target = request.headers().get("x-amz-target").and_then(Service::of_target);
-    let (service, operation) = target.ok_or_else(|| unusable("the local cloud has no such service"))?;
     let body = request.body().bytes().ok_or_else(|| unusable("a streamed body"))?;
-    let body = serde_json::from_slice(body).map_err(|error| ConnectorError::user(error.into()))?;
-    Ok((service, operation.to_owned(), body))
+    if let Some((service, operation)) = request.headers().get("x-amz-target").and_then(Service::of_target) {
+        let body = serde_json::from_slice(body).map_err(|error| ConnectorError::user(error.into()))?;
+        return Ok((service, operation.to_owned(), body));
+    }
+    let uri = request.uri().parse().map_err(|_| unusable("the URL is none"))?;
+    let call = connections::read(request.method(), &uri, body);
+    let (operation, call) = call.ok_or_else(|| unusable("the local cloud has no such service"))?;
+    Ok((Service::ApiGatewayManagement, operation.to_owned(), call))
 }
 
 fn unusable(reason: &str) -> ConnectorError {
@@ -159,7 +169,7 @@ impl CallingFunction {
         body: Value,
         tables: &[Table],
     ) -> Result<ServiceCall, Denial> {
-        let denial = |reason| Denial { function: self.name.clone(), reason };
+        let denial = |reason| Denial { function: self.name.clone(), service, reason };
         let iam_requests = iam_requests(service, &operation, &body, tables)
             .map_err(|unreadable| denial(DenialReason::Unreadable(operation.clone(), unreadable)))?;
         for request in &iam_requests {
@@ -176,6 +186,7 @@ impl CallingFunction {
 /// Why a call is not let through.
 struct Denial {
     function: String,
+    service: Service,
     reason: DenialReason,
 }
 
@@ -197,7 +208,8 @@ impl Denial {
             }
             DenialReason::Unreadable(..) => self.to_string(),
         };
-        Answer::error(400, "com.amazon.coral.service#AccessDeniedException", &message)
+        let status = if self.service == Service::ApiGatewayManagement { 403 } else { 400 };
+        Answer::error(status, "com.amazon.coral.service#AccessDeniedException", &message)
     }
 }
 
@@ -206,7 +218,14 @@ impl fmt::Display for Denial {
         let function = &self.function;
         match &self.reason {
             DenialReason::Policy(IamRequest { action, resource, leading_keys }, decision) => {
-                let resource = resource.rsplit(['/', ':']).next().unwrap_or(resource);
+                let resource = match self.service {
+                    // API, stage and method, but not the connection.
+                    Service::ApiGatewayManagement => {
+                        resource.rsplit(':').next().and_then(|path| path.split("/@connections/").next())
+                    }
+                    Service::DynamoDb | Service::SecretsManager => resource.rsplit(['/', ':']).next(),
+                }
+                .unwrap_or(resource);
                 let because = match decision {
                     Decision::ExplicitlyDenied => "a statement in template.yaml denies it",
                     _ => "no statement in template.yaml allows it",

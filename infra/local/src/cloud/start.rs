@@ -25,6 +25,7 @@ use crate::private_file;
 use crate::state_directory::StateDirectory;
 use crate::tables::provide_table;
 use crate::template::{Function, Template};
+use crate::websocket_api::{Registry, Urls, WebSocketApi};
 
 const ENDPOINT_VARIABLE: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 
@@ -49,17 +50,37 @@ impl LocalCloudBuilder {
         provision(operator.clone()).await.map_err(LocalCloudError::Provision)?;
 
         let (life, lifeline) = Life::new();
+        let authority = format!("{}:{port}", Ipv4Addr::LOCALHOST);
+        let urls = Urls::new(&template.websocket_apis, &authority);
         let mut lambdas = Vec::new();
+        let mut lambdas_by_id = BTreeMap::new();
         let mut routes = Vec::new();
         for (function, code) in functions {
-            let lambda = Arc::new(settings.start_function(function, code, &services, &lifeline).await?);
+            let lambda = Arc::new(settings.start_function(function, code, &services, &urls, &lifeline).await?);
             routes.extend(function.routes.iter().map(|route| (route.clone(), Arc::clone(&lambda))));
+            lambdas_by_id.insert(function.logical_id.as_str(), Arc::clone(&lambda));
             lambdas.push(lambda);
         }
-        let http_api = Arc::new(HttpApi::new(routes, settings.limits, settings.clock, port));
+        let websocket_apis = template.websocket_apis.iter().map(|description| {
+            // The template has made sure that each function is there.
+            let lambda = |id: &String| lambdas_by_id.get(id.as_str()).cloned();
+            let routes = description.routes.iter().filter_map(|(key, function)| Some((*key, lambda(function)?)));
+            Arc::new(WebSocketApi {
+                description: description.clone(),
+                routes: routes.collect(),
+                registry: Arc::clone(&services.connections),
+                limits: settings.limits.clone(),
+                clock: settings.clock.clone(),
+                port,
+                lifeline: lifeline.clone(),
+            })
+        });
+        let websocket_apis = websocket_apis.collect();
+        let http_api = Arc::new(HttpApi::new(routes, websocket_apis, settings.limits, settings.clock, port));
         tokio::spawn(Arc::clone(&http_api).serve(listener, lifeline));
         Ok(LocalCloud {
-            url: format!("http://{}:{port}", Ipv4Addr::LOCALHOST),
+            url: format!("http://{authority}"),
+            websocket_urls: urls.by_logical_id,
             operator,
             services,
             lambdas,
@@ -99,6 +120,7 @@ impl Settings {
         Ok(Services {
             dynamodb: self.dynamodb(directory)?,
             secrets: Arc::new(secrets(template, directory)?),
+            connections: Arc::new(Registry::new(template.websocket_apis.clone(), self.limits.websocket.message_bytes)),
             tables: template.tables.clone(),
             credentials: self.credentials(),
             watch: Watch::new(self.remembered_calls),
@@ -144,10 +166,11 @@ impl Settings {
         function: &Function,
         code: &FunctionEntry,
         services: &Arc<Services>,
+        urls: &Urls,
         lifeline: &Lifeline,
     ) -> Result<Lambda, LocalCloudError> {
         let sdk_config = services.sdk_config_of_function(&function.name, function.policy.clone());
-        let environment = Environment::new(self.variables(function), sdk_config, self.clock.clone())
+        let environment = Environment::new(self.variables(function, urls), sdk_config, self.clock.clone())
             .with_randomness(self.randomness.clone());
         let failed = |source| LocalCloudError::Start { function: function.name.clone(), source };
         Ok(Lambda {
@@ -160,7 +183,7 @@ impl Settings {
     }
 
     /// The variables of the template and those that Lambda adds.
-    fn variables(&self, function: &Function) -> BTreeMap<String, String> {
+    fn variables(&self, function: &Function, urls: &Urls) -> BTreeMap<String, String> {
         let by_lambda = [
             ("AWS_DEFAULT_REGION", REGION.to_owned()),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", function.memory_mb.to_string()),
@@ -172,7 +195,8 @@ impl Settings {
             ("_HANDLER", "bootstrap".to_owned()),
         ];
         let by_lambda = by_lambda.map(|(name, value)| (name.to_owned(), value));
-        function.variables.clone().into_iter().chain(by_lambda).chain(self.endpoint_variable()).collect()
+        let by_template = function.variables.iter().map(|(name, value)| (name.clone(), urls.localized(value)));
+        by_template.chain(by_lambda).chain(self.endpoint_variable()).collect()
     }
 
     fn endpoint_variable(&self) -> impl Iterator<Item = (String, String)> {

@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 /// An answer that API Gateway cannot make a response of.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the function's answer is malformed: {0}")]
-pub(super) struct MalformedAnswer(&'static str);
+pub(crate) struct MalformedAnswer(pub(crate) &'static str);
 
 /// What these say, API Gateway decides itself.
 const DROPPED_HEADERS: [&str; 4] = ["connection", "content-length", "keep-alive", "transfer-encoding"];
 
 /// The response that a function's answer stands for. An answer without a status code is the body of a 200.
-pub(super) fn response(answer: &Value) -> Result<Response<Full<Bytes>>, MalformedAnswer> {
+pub(crate) fn response(answer: &Value) -> Result<Response<Full<Bytes>>, MalformedAnswer> {
     let Some(status) = answer.get("statusCode") else {
         return Ok(json_response(StatusCode::OK, answer));
     };

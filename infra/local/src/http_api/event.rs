@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use aws_smithy_types::DateTime;
-use aws_smithy_types::date_time::Format;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -14,6 +12,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use vestibule_protocol::time::Timestamp;
 
+use crate::api_gateway::{clf_time, header_text, query_parameters};
 use crate::arn::ACCOUNT_ID;
 use crate::route::Route;
 
@@ -47,7 +46,7 @@ impl RoutedRequest<'_> {
         if !cookies.is_empty() {
             event.insert("cookies".to_owned(), json!(cookies));
         }
-        let query = query_parameters(raw_query);
+        let query = joined_query_parameters(raw_query);
         if !query.is_empty() {
             event.insert("queryStringParameters".to_owned(), json!(query));
         }
@@ -122,14 +121,12 @@ impl RoutedRequest<'_> {
     }
 }
 
-/// The parameters of a query, decoded, those of one name joined by commas.
-fn query_parameters(raw_query: &str) -> BTreeMap<String, String> {
-    let decode = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+/// The parameters of a query, those of one name joined by commas.
+fn joined_query_parameters(raw_query: &str) -> BTreeMap<String, String> {
     let mut parameters: BTreeMap<String, String> = BTreeMap::new();
-    for parameter in raw_query.split('&').filter(|parameter| !parameter.is_empty()) {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        let values = parameters.entry(decode(name));
-        values.and_modify(|values| *values = format!("{values},{}", decode(value))).or_insert_with(|| decode(value));
+    for (name, value) in query_parameters(raw_query) {
+        let values = parameters.entry(name);
+        values.and_modify(|values| *values = format!("{values},{value}")).or_insert(value);
     }
     parameters
 }
@@ -142,22 +139,6 @@ fn text_body<'a>(headers: &HeaderMap, body: &'a Bytes) -> Option<&'a str> {
     let is_text = media_type.starts_with("text/")
         || ["application/json", "application/javascript", "application/xml"].contains(&media_type);
     if is_text { std::str::from_utf8(body).ok() } else { None }
-}
-
-fn header_text(headers: &HeaderMap, name: header::HeaderName) -> String {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
-}
-
-/// The Common Log Format's time, such as `12/Mar/2020:19:03:58 +0000`.
-fn clf_time(now: Timestamp) -> String {
-    let seconds = i64::try_from(now.seconds()).unwrap_or(i64::MAX);
-    // "Thu, 12 Mar 2020 19:03:58 GMT" has the same parts.
-    let http_date = DateTime::from_secs(seconds).fmt(Format::HttpDate).unwrap_or_default();
-    let parts: Vec<&str> = http_date.split(' ').collect();
-    match parts.as_slice() {
-        [_, day, month, year, time, _] => format!("{day}/{month}/{year}:{time} +0000"),
-        _ => String::new(),
-    }
 }
 
 #[cfg(test)]

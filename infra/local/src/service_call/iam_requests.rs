@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::Service;
 use super::key_condition::partition_key_value;
-use crate::arn::table_arn;
+use crate::arn::{connection_arn, table_arn};
+use crate::aws::connections;
 use crate::policy::IamRequest;
 use crate::template::Table;
 
@@ -24,6 +25,13 @@ pub(crate) fn iam_requests(
         Service::SecretsManager => {
             let resource = text(body, "SecretId")?.to_owned();
             Ok(vec![IamRequest { action: format!("secretsmanager:{operation}"), resource, leading_keys: vec![] }])
+        }
+        Service::ApiGatewayManagement => {
+            let method = connections::method_of(operation)
+                .ok_or_else(|| Unreadable(format!("execute-api:{operation} is not understood")))?;
+            let (api_id, stage) = (text(body, "ApiId")?, text(body, "Stage")?);
+            let resource = connection_arn(api_id, stage, method, text(body, "ConnectionId")?);
+            Ok(vec![IamRequest { action: "execute-api:ManageConnections".to_owned(), resource, leading_keys: vec![] }])
         }
     }
 }
@@ -234,6 +242,19 @@ mod tests {
             (requests[0].action.as_str(), requests[0].resource.as_str()),
             ("secretsmanager:GetSecretValue", "arn")
         );
+    }
+
+    #[test]
+    fn a_connection_is_asked_about_by_the_method_and_its_arn() {
+        let call = json!({"ApiId": "sockets", "Stage": "v1", "ConnectionId": "abc=", "Data": "hello"});
+        for (operation, method) in
+            [("PostToConnection", "POST"), ("GetConnection", "GET"), ("DeleteConnection", "DELETE")]
+        {
+            let requests = iam_requests(Service::ApiGatewayManagement, operation, &call, &[]).unwrap();
+            let arn = format!("arn:aws:execute-api:us-east-1:000000000000:sockets/v1/{method}/@connections/abc=");
+            assert_eq!(requests.len(), 1);
+            assert_eq!((requests[0].action.as_str(), &requests[0].resource), ("execute-api:ManageConnections", &arn));
+        }
     }
 
     #[test]

@@ -5,13 +5,14 @@ use serde_json::{Map, Value};
 
 use super::TemplateError;
 use super::document::below;
-use crate::arn::{function_arn, secret_arn, table_arn};
+use crate::arn::{api_id, function_arn, secret_arn, table_arn};
 
 /// The types of resources that a template may contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ResourceType {
     Function,
     HttpApi,
+    WebSocketApi,
     Table,
     Secret,
     /// Matters on AWS only: whatever its properties say, the local cloud behaves the same.
@@ -23,6 +24,7 @@ impl ResourceType {
         Some(match name {
             "AWS::Serverless::Function" => Self::Function,
             "AWS::Serverless::HttpApi" => Self::HttpApi,
+            "AWS::Serverless::WebSocketApi" => Self::WebSocketApi,
             "AWS::DynamoDB::Table" => Self::Table,
             "AWS::SecretsManager::Secret" => Self::Secret,
             "AWS::CloudWatch::Alarm" | "AWS::Logs::LogGroup" => Self::WithoutLocalEffect,
@@ -34,6 +36,7 @@ impl ResourceType {
     pub(super) fn reference(self, logical_id: &str) -> String {
         match self {
             Self::Secret => secret_arn(logical_id),
+            Self::WebSocketApi => api_id(logical_id),
             Self::Function | Self::HttpApi | Self::Table | Self::WithoutLocalEffect => logical_id.to_owned(),
         }
     }
@@ -43,7 +46,7 @@ impl ResourceType {
         match self {
             Self::Function => Some(function_arn(logical_id)),
             Self::Table => Some(table_arn(logical_id)),
-            Self::HttpApi | Self::Secret | Self::WithoutLocalEffect => None,
+            Self::HttpApi | Self::WebSocketApi | Self::Secret | Self::WithoutLocalEffect => None,
         }
     }
 }

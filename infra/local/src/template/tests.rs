@@ -1,4 +1,5 @@
 use super::*;
+use crate::arn::connection_arn;
 use crate::policy::{Decision, IamRequest};
 
 const SMALL: &str = r#"
@@ -37,6 +38,25 @@ Resources:
       AttributeDefinitions: [{AttributeName: pk, AttributeType: S}, {AttributeName: at, AttributeType: N}]
       KeySchema: [{AttributeName: pk, KeyType: HASH}, {AttributeName: at, KeyType: RANGE}]
       TimeToLiveSpecification: {AttributeName: expires_at, Enabled: true}
+  Sockets:
+    Type: AWS::Serverless::WebSocketApi
+    Properties:
+      StageName: v1
+      RouteSelectionExpression: $request.body.action
+      Routes:
+        $connect: {FunctionArn: !GetAtt Greet.Arn}
+        $default: {FunctionArn: !GetAtt Relay.Arn}
+  Relay:
+    Type: AWS::Serverless::Function
+    Metadata: {BuildProperties: {Binary: relay}}
+    Properties:
+      Environment:
+        Variables: {CONNECTIONS_URL: !Sub "https://${Sockets}.execute-api.${AWS::Region}.${AWS::URLSuffix}/v1"}
+      Policies:
+        - Statement:
+            Effect: Allow
+            Action: execute-api:ManageConnections
+            Resource: !Sub "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Sockets}/v1/POST/@connections/*"
   Key:
     Type: AWS::SecretsManager::Secret
     Properties: {Name: !Sub "${AWS::StackName}/key"}
@@ -102,6 +122,39 @@ fn tables_and_secrets_are_as_declared() {
 }
 
 #[test]
+fn a_websocket_api_has_its_routes_and_stage() {
+    let template = Template::parse(SMALL, &[]).unwrap();
+    let expected = WebSocketApi {
+        logical_id: "Sockets".to_owned(),
+        id: "sockets".to_owned(),
+        stage: "v1".to_owned(),
+        routes: [(RouteKey::Connect, "Greet".to_owned()), (RouteKey::Default, "Relay".to_owned())].into(),
+    };
+    assert_eq!(template.websocket_apis, [expected]);
+    let url = "https://sockets.execute-api.us-east-1.amazonaws.com/v1";
+    assert_eq!(template.functions[1].variables["CONNECTIONS_URL"], url);
+}
+
+#[test]
+fn a_websocket_api_without_a_stage_name_has_sams() {
+    let template = Template::parse(&SMALL.replace("      StageName: v1\n", ""), &[]).unwrap();
+    assert_eq!(template.websocket_apis[0].stage, "default");
+}
+
+#[test]
+fn a_function_may_post_to_connections_of_the_api_and_stage_it_is_given() {
+    let template = Template::parse(SMALL, &[]).unwrap();
+    let decide = |resource: String| {
+        let action = "execute-api:ManageConnections".to_owned();
+        template.functions[1].policy.decide(&IamRequest { action, resource, leading_keys: vec![] })
+    };
+    assert_eq!(decide(connection_arn("sockets", "v1", "POST", "abc=")), Decision::Allowed);
+    for (api, stage, method) in [("sockets", "v1", "DELETE"), ("sockets", "v2", "POST"), ("others", "v1", "POST")] {
+        assert_eq!(decide(connection_arn(api, stage, method, "abc=")), Decision::ImplicitlyDenied);
+    }
+}
+
+#[test]
 fn given_parameters_override_the_defaults() {
     let template = Template::parse(SMALL, &parameters("Domain", "example.org")).unwrap();
     assert_eq!(template.functions[0].variables["DOMAIN"], "example.org");
@@ -149,6 +202,25 @@ fn a_refusal_names_the_resource_and_the_property() {
         ),
         ("Binary: greet", "Bin: greet", "Resources.Greet.Metadata.BuildProperties.Binary: "),
         ("Globals:", "Conditions: {}\nGlobals:", "Conditions: "),
+        ("StageName: v1", "StageName: $default", "Resources.Sockets.Properties.StageName: "),
+        ("StageName: v1", "Domain: {DomainName: example.org}", "Resources.Sockets.Properties.Domain: "),
+        ("StageName: v1", "Auth: {AuthType: AWS_IAM}", "Resources.Sockets.Properties.Auth: "),
+        ("$default: {", "ping: {", "Resources.Sockets.Properties.Routes.ping: "),
+        (
+            "$default: {FunctionArn",
+            "$default: {IntegrationTimeout: 9, FunctionArn",
+            "Resources.Sockets.Properties.Routes.$default.IntegrationTimeout: ",
+        ),
+        (
+            "FunctionArn: !GetAtt Relay.Arn",
+            "FunctionArn: !GetAtt People.Arn",
+            "Resources.Sockets.Properties.Routes.$default.FunctionArn: ",
+        ),
+        (
+            "Expression: $request.body.action",
+            "Expression: $context.stage",
+            "Resources.Sockets.Properties.RouteSelectionExpression: ",
+        ),
         ("Timeout: 10", "Layers: []", "Resources.Greet.Properties.Layers: "),
     ] {
         let refusal = refusal(original, replacement);
