@@ -55,6 +55,8 @@ pub struct CreateRendezvousResponse {
     pub code: RendezvousCode,
     /// The mailbox.
     pub mailbox_id: MailboxId,
+    /// Where the relay is: a `wss` URL (`ws` on the same machine).
+    pub relay_url: String,
     /// Until when the code can be joined.
     pub expires_at: Timestamp,
 }
@@ -130,6 +132,8 @@ pub struct JoinRendezvousRequest {
 pub struct JoinRendezvousResponse {
     /// The mailbox.
     pub mailbox_id: MailboxId,
+    /// Where the relay is: a `wss` URL (`ws` on the same machine).
+    pub relay_url: String,
     /// Until when the mailbox lasts.
     pub expires_at: Timestamp,
 }
