@@ -91,6 +91,7 @@ pub trait Transport: Send + Sync {
 pub struct HttpTransport {
     server: ServerUrl,
     to_authentication_service: reqwest::Client,
+    to_key_server: reqwest::Client,
     to_queuing_service: reqwest::Client,
 }
 
@@ -102,6 +103,7 @@ impl HttpTransport {
     pub fn new(server: ServerUrl) -> Result<Self, TransportError> {
         Ok(Self {
             to_authentication_service: connection_pool(&server)?,
+            to_key_server: connection_pool(&server)?,
             to_queuing_service: connection_pool(&server)?,
             server,
         })
@@ -110,6 +112,7 @@ impl HttpTransport {
     async fn exchange(&self, request: &Request) -> Result<Response, reqwest::Error> {
         let pool = match request.service {
             Service::Authentication => &self.to_authentication_service,
+            Service::KeyServer => &self.to_key_server,
             Service::Queuing => &self.to_queuing_service,
         };
         let method = match request.method {
