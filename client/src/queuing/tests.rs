@@ -124,8 +124,7 @@ async fn an_account_of_before_there_was_a_queuing_service_gets_its_pseudonym() {
     let device = Device::new();
     let first = device.register(ALICE).await.result.unwrap();
     let home = Home::open(device.home.path(), Randomness::system(), Fuse::none()).unwrap().unwrap();
-    home.store_version_1();
-    drop(home);
+    home.store_version(1);
     assert!(device.client().status().is_ok());
     assert!(matches!(device.client().key_package_supply().await, Err(Error::RegistrationUnderWay(_))));
 

@@ -180,6 +180,7 @@ impl Application {
                 request,
                 client_credential_csr: self.csr.to_bytes(),
             },
+            key_server: None,
             pseudonym: Some(new_pseudonym(randomness)),
         }
     }
