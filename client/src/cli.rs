@@ -7,7 +7,7 @@
 //!
 //! | `event` | fields |
 //! |---|---|
-//! | `stage` | `name` (`initiate`, `finish`, `queuing-service`, `key-packages`), `state` (`started`, `resumed`, `done`) |
+//! | `stage` | `name` (`initiate`, `finish`, `key-server`, `queuing-service`, `key-packages`), `state` (`started`, `resumed`, `done`) |
 //! | `registered` | `user_name`, `client_id`, `qs_user_id`, `qs_client_id` |
 //! | `status` | `user_name`, `device`, `credential_expires_at` (RFC 3339, UTC), `key_packages` (`remaining`, `last_resort_uses`) |
 //! | `published` | `count` (of those that are claimed once each), `last_resort` (`true`: there always is one beside them) |
@@ -177,7 +177,7 @@ async fn execute_register(
 ) -> Result<(), CommandError> {
     let user_name = register.user_name()?;
     let device_name = register.device.clone().unwrap_or_else(places::host_name);
-    let password = || prompt.ask(register.password_stdin);
+    let password = |password_use| prompt.ask("Password: ", password_use, register.password_stdin);
     let registered = client.register(&user_name, &device_name, password, |progress| report.progress(progress)).await?;
     report.registered(&registered, &client.status()?);
     Ok(())

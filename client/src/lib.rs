@@ -8,7 +8,7 @@
 //!
 //! let options = Options::new("/home/alice/.local/share/vestibule").server("https://example.org".parse()?);
 //! let mut client = Client::open(options)?;
-//! let password = || Ok(Password::new("correct horse battery staple".to_owned()));
+//! let password = |_| Ok(Password::new("correct horse battery staple".to_owned()));
 //! let registered = client
 //!     .register(&"alice@example.org".parse()?, "laptop", password, |progress| {
 //!         eprintln!("{}: {}", progress.stage.name(), progress.state.name());
@@ -30,6 +30,8 @@ mod client;
 mod error;
 mod fuse;
 mod home;
+mod key_server;
+mod password;
 mod queuing;
 mod registration;
 mod server_url;
@@ -43,13 +45,18 @@ pub use client::{Client, DEFAULT_PSEUDONYM_DELAY, MAX_DEVICE_NAME_LENGTH, Option
 pub use error::Error;
 pub use fuse::{Fuse, Stopped};
 pub use home::HomeError;
+pub use key_server::AuditLog;
+pub use password::{PasswordError, PasswordUse};
 pub use queuing::{ClaimedKeyPackage, DEFAULT_KEY_PACKAGES, KeyPackageSupply, LOW_SUPPLY, Published, QsKeysError};
-pub use registration::{PasswordError, Progress, Stage, StageState};
+pub use registration::{Progress, Stage, StageState};
 pub use server_url::{ServerUrl, ServerUrlError};
 pub use transport::{HttpTransport, Request, Response, Sending, Transport, TransportError};
 pub use vestibule_key_packages::PrivateKeyPackage;
 pub use vestibule_protocol::add_package::KeyPackageRef;
 pub use vestibule_protocol::friendship::{FriendshipCode, FriendshipCodeError};
+pub use vestibule_protocol::key_server::{
+    AuditAction, AuditEntry, AuditOutcome, Chain, StorageKey, StorageKeyError, StorageKeyFingerprint,
+};
 pub use vestibule_protocol::name::UserName;
 pub use vestibule_protocol::opaque::Password;
 pub use vestibule_protocol::randomness::Randomness;

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::json::to_secret_json;
 use super::{HomeError, KeyServerState, Pseudonym, QueuingServiceState};
+use crate::api::RequestSigner;
 use crate::server_url::ServerUrl;
 
 /// The version of [`State`]'s form. Whoever changes the form raises it and reads the older ones too.
@@ -91,6 +92,15 @@ impl Account {
     /// The client's id.
     pub(crate) fn client_id(&self) -> ClientId {
         ClientId { user_name: self.user_name.clone(), uuid: self.client_uuid }
+    }
+
+    /// The client, as it signs requests to services that know it by its credential.
+    pub(crate) fn signer(&self) -> RequestSigner<'_, ClientCredentialKey> {
+        RequestSigner {
+            key: &self.client_credential_key,
+            key_id: self.client_id().to_string(),
+            domain: self.user_name.domain().clone(),
+        }
     }
 
     /// Whether the authentication service is known to have the user.

@@ -45,17 +45,15 @@ impl Home {
         fs::remove_file(state_key_path(&self.directory)).unwrap();
     }
 
-    /// What all sealed files hold, by their names.
+    /// What those files hold that are sealed and whole, by their names.
     pub(crate) fn opened_files(&self) -> Vec<(String, Vec<u8>)> {
-        let state = state_path(&self.directory);
         let packages = self.all_key_packages().unwrap().into_iter().map(|path| (Kind::KeyPackages, path));
-        let files = packages.chain([(Kind::State, state)]);
-        files
-            .map(|(kind, path)| {
-                let opened = self.keys.open(kind, &fs::read(&path).unwrap(), &path).unwrap();
-                (path.file_name().unwrap().to_str().unwrap().to_owned(), opened.to_vec())
-            })
-            .collect()
+        let files = packages.chain([(Kind::State, state_path(&self.directory))]);
+        let opened = files.filter_map(|(kind, path)| {
+            let opened = self.keys.open(kind, &fs::read(&path).ok()?, &path).ok()?;
+            Some((path.display().to_string(), opened.to_vec()))
+        });
+        opened.collect()
     }
 }
 
