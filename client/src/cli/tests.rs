@@ -4,6 +4,8 @@ use super::*;
 use crate::testing::{Device, KEY_PACKAGES, PASSWORD};
 use crate::transport::TransportError;
 
+mod key_server;
+
 const ALICE: &str = "alice@localhost";
 
 /// What a command left behind.
@@ -203,6 +205,14 @@ async fn every_failure_is_one_line_and_an_event() {
         (vec!["key-packages", "publish", "--count", "many"], "client:invalid-count", "at most 100 KeyPackages"),
         (vec!["key-packages", "claim", "x"], "client:invalid-friendship-code", "was all of it copied?"),
         (vec!["friendship-code"], "client:not-registered", "run `vestibule register"),
+        (vec!["storage-key", "check", "--password-stdin"], "client:user-name-needed", "name the user"),
+        (vec!["storage-key", "check", "x", "--password-stdin"], "client:invalid-user-name", "'x' is not a user name: "),
+        (vec!["storage-key", "check", ALICE], "client:password-unusable", "use --password-stdin"),
+        (vec!["storage-key", "check", ALICE, "--password-stdin"], "client:wrong-password", "there is no such user"),
+        (vec!["audit", ALICE, "--password-stdin"], "client:wrong-password", "the password is wrong, or"),
+        (vec!["audit", "--password-stdin"], "client:user-name-needed", "name the user"),
+        (vec!["password", "change", "--password-stdin"], "client:not-registered", "run `vestibule register"),
+        (vec!["unlock", ALICE, "--password-stdin"], "client:not-registered", "run `vestibule register"),
         (vec!["register", ALICE, "--device", "\u{7}"], "client:invalid-device-name", "printable"),
     ] {
         let plain = vestibule(&device, &arguments).await;
@@ -264,6 +274,8 @@ async fn wrong_usage_is_told_from_failure() {
         (vec!["vestibule", "registre"], 2),
         (vec!["vestibule", "register"], 2),
         (vec!["vestibule", "status", "--password-stdin"], 2),
+        (vec!["vestibule", "storage-key"], 2),
+        (vec!["vestibule", "password", "change", ALICE], 2),
         (vec!["vestibule", "--help"], 0),
         (vec!["vestibule", "register", "--help"], 0),
         (vec!["vestibule", "--version"], 0),

@@ -97,6 +97,11 @@ impl Client {
         Ok(client)
     }
 
+    /// Checks what can be checked before a password is asked for: that it is known whose.
+    pub(crate) fn check_user_is_known(&self, user_name: Option<&UserName>) -> Result<(), Error> {
+        self.user(user_name).map(|_| ())
+    }
+
     /// The user of this device, or another one.
     fn user(&self, user_name: Option<&UserName>) -> Result<User<'_>, Error> {
         let state = self.load()?;
