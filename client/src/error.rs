@@ -48,9 +48,9 @@ pub enum Error {
     /// The key server's side of a session makes no sense.
     #[error("the key server's answer is not acceptable: {0}")]
     SessionRefused(ClientSessionError),
-    /// The request to change the password was sent and its answer lost, again and again.
+    /// The request to change the password was sent, but no answer came that could be understood.
     #[error("whether the password was changed is not known, try the new one and then the old one: {0}")]
-    PasswordChangeUncertain(ApiError),
+    PasswordChangeUncertain(Box<Error>),
     /// It is not said whose password it is, and there is no account to go by.
     #[error("this device does not tell who you are: name the user, such as alice@example.org")]
     UserNameNeeded,

@@ -13,15 +13,7 @@
 //!
 //! The directory is the user's alone (0700), the files too (0600). What cannot be read is never overwritten.
 //!
-//! # What protects what
-//!
-//! Whoever has all files has everything: the device key is there so that nobody need be asked for a password. Whoever has
-//! all but the device key, say a backup that leaves it out, needs the user's password and the key server as well, for the
-//! storage key ([`Home::unlock`]); the key server alone has neither the files nor the storage key. Before the storage key is
-//! stored, and after it was deleted, the device key is the only way in.
-//!
-//! The storage key itself is never on disk, nor are the password and what OPAQUE makes of it. A changed password changes
-//! nothing here: the storage key stays the same.
+//! What protects what is in the documentation of the crate.
 //!
 //! Homes made before there were state keys have all files sealed under the device key. They are read as they are; what is
 //! written goes under the state key, and the rest follows before the storage key is trusted to open the home.
@@ -107,15 +99,30 @@ pub(crate) struct Home {
     keys: Keys,
     randomness: Randomness,
     fuse: Fuse,
-    /// Unlocked when it is closed, whatever ends the process.
-    lock: File,
+    _lock: Lock,
+}
+
+/// The lock of a directory: gone when the file is closed, whatever ends the process.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Lock {
+    fn of(directory: &Path) -> Result<Self, HomeError> {
+        let path = directory.join("lock");
+        let file = files::open_lock(&path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(HomeError::InUse(directory.to_owned())),
+            Err(TryLockError::Error(source)) => Err(HomeError::Io { path, action: "locked", source }),
+        }
+    }
 }
 
 /// Unlocks the directory at once. To close the file is not enough: a program that another thread is just starting has it
 /// open too, until it runs.
-impl Drop for Home {
+impl Drop for Lock {
     fn drop(&mut self) {
-        let _ = self.lock.unlock();
+        let _ = self.0.unlock();
     }
 }
 
@@ -166,14 +173,9 @@ impl Home {
         fuse: Fuse,
         keys: impl FnOnce(&Path, &mut Randomness, &Fuse) -> Result<Keys, HomeError>,
     ) -> Result<Self, HomeError> {
-        let lock_path = directory.join("lock");
-        let lock = files::open_lock(&lock_path)?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => HomeError::InUse(directory.to_owned()),
-            TryLockError::Error(source) => HomeError::Io { path: lock_path, action: "locked", source },
-        })?;
+        let lock = Lock::of(directory)?;
         let keys = keys(directory, &mut randomness, &fuse)?;
-        Ok(Self { directory: directory.to_owned(), keys, randomness, fuse, lock })
+        Ok(Self { directory: directory.to_owned(), keys, randomness, fuse, _lock: lock })
     }
 
     /// Lets the user's storage key open the home too, from now on.

@@ -99,11 +99,13 @@ impl<'a> KeyServer<'a> {
         let Opened { path, session } =
             self.log_in(&request, move |answer, randomness| opening.finish(answer, randomness)).await?;
         let (awaited, request) = session.change_password(user_id, storage_key, randomness);
-        let answer = self.send(&path, &request).await.map_err(|error| match error {
-            Error::Api(error) if leaves_doubt(&error) => Error::PasswordChangeUncertain(error),
-            error => error,
-        })?;
-        Ok(awaited.open(&answer).map_err(refused)?.audit_entry)
+        let answer = self.send(&path, &request).await;
+        let opened = answer.and_then(|answer| awaited.open(&answer).map_err(refused));
+        let changed = opened.map_err(|error| match leaves_doubt(&error) {
+            true => Error::PasswordChangeUncertain(Box::new(error)),
+            false => error,
+        });
+        Ok(changed?.audit_entry)
     }
 
     /// Deletes the user's storage key and audit log.
@@ -179,13 +181,13 @@ fn refused(error: impl Into<ClientSessionError>) -> Error {
 }
 
 /// Whether a request may have had its effect although this came of it.
-fn leaves_doubt(error: &ApiError) -> bool {
+fn leaves_doubt(error: &Error) -> bool {
     match error {
-        ApiError::Unreachable { .. } | ApiError::UnexpectedAnswer { .. } => true,
-        // The session may have expired while the answer was lost.
-        ApiError::Problem { status, problem_type, .. } => {
+        Error::Api(ApiError::Problem { status, problem_type, .. }) => {
+            // The session may have expired while the answer was lost.
             *status >= 500 || *problem_type == Some(ProblemType::SessionUnknown)
         }
-        ApiError::Stopped(_) => false,
+        Error::Api(ApiError::Stopped(_)) => false,
+        _ => true,
     }
 }

@@ -33,8 +33,8 @@ impl Client {
     /// If the answer is lost it is asked for again, with the same bytes, while the session lasts.
     ///
     /// # Errors
-    /// [`Error::WrongPassword`] if it is the old one that is wrong; [`Error::PasswordChangeUncertain`] if no answer came:
-    /// then either password may be the right one. After any other error but [`Error::Home`] the password is the old one.
+    /// [`Error::WrongPassword`] if it is the old one that is wrong; [`Error::PasswordChangeUncertain`] if no good answer
+    /// came: then either password may be the right one. After any other error but [`Error::Home`] the password is the old one.
     /// [`Error::Password`], [`Error::NotRegistered`], [`Error::RegistrationUnderWay`], [`Error::Api`],
     /// [`Error::SessionRefused`].
     pub async fn change_password(&mut self, old_password: Password, new_password: Password) -> Result<(), Error> {

@@ -63,7 +63,7 @@ impl Options {
         Self { trusted_root: Some(fingerprint), ..self }
     }
 
-    /// How requests are sent. By default through [`HttpTransport`].
+    /// How requests are sent. By default through [`HttpTransport`](crate::HttpTransport).
     pub fn transport(self, transport: Arc<dyn Transport>) -> Self {
         Self { transport: Some(transport), ..self }
     }

@@ -33,6 +33,18 @@ async fn fingerprint(device: &Device, password: Password) -> Result<String, Erro
     Ok(storage_key.fingerprint().to_string())
 }
 
+/// Whether a request changes the password. Of those that use a session it is the longest.
+fn is_change(request: &HttpRequest) -> bool {
+    request.path.starts_with("/v1/ks/sessions/") && request.body.len() > 500
+}
+
+fn with_another_answer(mut response: Response) -> Response {
+    let mut body: UseSessionResponse = serde_json::from_slice(&response.body).unwrap();
+    body.sealed_response.0[3] ^= 1;
+    response.body = serde_json::to_vec(&body).unwrap();
+    response
+}
+
 fn audit_head(device: &Device) -> u64 {
     device.account().key_server.unwrap().audit_head.sequence
 }
@@ -119,9 +131,7 @@ async fn a_lost_answer_to_a_password_change_is_got_again_with_the_same_request()
     let uses = device.service.deployment().requests.len();
     let lost = AtomicBool::new(false);
     let losing = move |request: &HttpRequest, response: Response| {
-        // The first use retrieves the storage key; its request is shorter than that of the change.
-        let is_change = request.path.starts_with("/v1/ks/sessions/") && request.body.len() > 500;
-        let is_first = is_change && !lost.swap(true, Ordering::SeqCst);
+        let is_first = is_change(request) && !lost.swap(true, Ordering::SeqCst);
         if is_first { Err(TransportError("lost".into())) } else { Ok(response) }
     };
     let mut client = device.client_with(device.through(losing));
@@ -140,13 +150,21 @@ async fn a_lost_answer_to_a_password_change_is_got_again_with_the_same_request()
 async fn a_password_change_whose_answer_never_comes_says_so() {
     let device = registered().await;
     let losing = |request: &HttpRequest, response: Response| {
-        let is_change = request.path.starts_with("/v1/ks/sessions/") && request.body.len() > 500;
-        if is_change { Err(TransportError("lost".into())) } else { Ok(response) }
+        if is_change(request) { Err(TransportError("lost".into())) } else { Ok(response) }
+    };
+    let altering = |request: &HttpRequest, response: Response| {
+        Ok(if is_change(request) { with_another_answer(response) } else { response })
     };
     let mut client = device.client_with(device.through(losing));
     let error = client.change_password(password(), new_password()).await.unwrap_err();
     assert!(matches!(error, Error::PasswordChangeUncertain(_)), "{error}");
     assert_eq!(error.urn(), "urn:vestibule:client:password-change-uncertain");
+    drop(client);
+    let mut client = device.client_with(device.through(altering));
+    let error = client.change_password(new_password(), password()).await.unwrap_err();
+    assert!(matches!(error, Error::PasswordChangeUncertain(_)), "{error}");
+    drop(client);
+    fingerprint(&device, password()).await.unwrap();
 }
 
 #[tokio::test]
@@ -275,17 +293,27 @@ async fn a_deleted_storage_key_is_gone_for_good() {
 #[tokio::test]
 async fn a_session_answered_by_somebody_else_is_refused() {
     let device = registered().await;
-    let altering = |request: &HttpRequest, mut response: Response| {
-        if request.path.starts_with("/v1/ks/sessions/") {
-            let mut body: UseSessionResponse = serde_json::from_slice(&response.body).unwrap();
-            body.sealed_response.0[3] ^= 1;
-            response.body = serde_json::to_vec(&body).unwrap();
-        }
-        Ok(response)
+    let altering = |request: &HttpRequest, response: Response| {
+        Ok(if request.path.starts_with("/v1/ks/sessions/") { with_another_answer(response) } else { response })
     };
     let refused = device.client_with(device.through(altering)).storage_key(None, password()).await.unwrap_err();
     assert!(matches!(refused, Error::SessionRefused(ClientSessionError::Channel(_))), "{refused}");
     assert_eq!(refused.urn(), "urn:vestibule:client:server-answer-refused");
+}
+
+#[tokio::test]
+async fn a_session_whose_opening_got_no_answer_is_opened_anew() {
+    let device = registered().await;
+    let requests = device.service.deployment().requests.len();
+    let lost = AtomicBool::new(false);
+    let losing = move |request: &HttpRequest, response: Response| {
+        let is_first = request.path == "/v1/ks/sessions" && !lost.swap(true, Ordering::SeqCst);
+        if is_first { Err(TransportError("lost".into())) } else { Ok(response) }
+    };
+    device.client_with(device.through(losing)).storage_key(None, password()).await.unwrap();
+    let deployment = device.service.deployment();
+    let paths = deployment.requests[requests..].iter().map(|request| request.path.starts_with("/v1/ks/sessions/"));
+    assert_eq!(paths.collect::<Vec<_>>(), [false, false, true]);
 }
 
 #[tokio::test]
