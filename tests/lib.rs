@@ -4,6 +4,8 @@
 mod applicant;
 #[path = "support/cloud.rs"]
 mod cloud;
+#[path = "support/key_server.rs"]
+mod key_server;
 #[path = "support/log.rs"]
 mod log;
 #[path = "support/pseudonym.rs"]
@@ -13,6 +15,7 @@ mod recipe;
 
 pub use applicant::Applicant;
 pub use cloud::{Answer, Call, TestCloud, all_at_once, json_body};
+pub use key_server::{KeyServerUser, OpenedSession, altered_use, opening_call, response};
 pub use log::captured_log;
 pub use pseudonym::Pseudonym;
 pub use recipe::{Recipe, capabilities, last_resort_extension, private_extension};

@@ -5,6 +5,7 @@ mod client;
 mod command_line;
 mod documents;
 mod faults;
+mod key_server;
 mod permissions;
 mod queuing_service;
 mod registration;

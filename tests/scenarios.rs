@@ -9,9 +9,13 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 use vestibule_protocol::endpoint::{
     ClaimKeyPackages, ClaimKeyPackagesResponse, CreateQsUser, Endpoint as _, FinishRegistration, GetCredentials,
-    GetKeyPackages, GetQsKeys, InitiateRegistration, PublishKeyPackages, PublishKeyPackagesRequest,
+    GetKeyPackages, GetQsKeys, InitiateRegistration, OpenSession, PublishKeyPackages, PublishKeyPackagesRequest,
+    UseSession,
 };
-use vestibule_tests::{Answer, Applicant, Call, Pseudonym, TestCloud, json_body};
+use vestibule_protocol::key_server::{
+    DeleteStorageKey, Operation, ReadAuditLog, Request, RetrieveStorageKey, StorageKey,
+};
+use vestibule_tests::{Answer, Applicant, Call, KeyServerUser, Pseudonym, TestCloud, json_body, opening_call};
 
 /// An endpoint's scenario.
 pub(crate) struct Scenario {
@@ -78,6 +82,76 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         rate_limits: 0,
     },
     Scenario {
+        function: OpenSession::DESCRIPTION.function,
+        prepare: |cloud| Box::pin(opening(cloud, false)),
+        // One read, one write.
+        budget: 2,
+        rate_limits: 2,
+    },
+    Scenario {
+        function: OpenSession::DESCRIPTION.function,
+        prepare: |cloud| Box::pin(opening(cloud, true)),
+        // The same, and one read of the client that signs.
+        budget: 3,
+        rate_limits: 1,
+    },
+    Scenario {
+        function: UseSession::DESCRIPTION.function,
+        prepare: |cloud| {
+            Box::pin(async {
+                let mut alice = KeyServerUser::new(cloud, "alice@localhost", 1).await;
+                let storage_key = StorageKey::generate(alice.rng());
+                let (_, call) = alice.completing_call(cloud, &storage_key).await;
+                Prepared::new(move |_| call.clone())
+            })
+        },
+        // One read, one transaction.
+        budget: 2,
+        rate_limits: 0,
+    },
+    Scenario {
+        function: UseSession::DESCRIPTION.function,
+        prepare: |cloud| Box::pin(request_over_session(cloud, RetrieveStorageKey)),
+        budget: 2,
+        rate_limits: 0,
+    },
+    Scenario {
+        function: UseSession::DESCRIPTION.function,
+        prepare: |cloud| Box::pin(request_over_session(cloud, ReadAuditLog { before: None })),
+        // One read, one query, one transaction.
+        budget: 3,
+        rate_limits: 0,
+    },
+    Scenario {
+        function: UseSession::DESCRIPTION.function,
+        prepare: |cloud| {
+            Box::pin(async {
+                let mut alice = KeyServerUser::new(cloud, "alice@localhost", 1).await;
+                let storage_key = alice.complete(cloud).await;
+                let call = alice.changing_call(cloud, KeyServerUser::PASSWORD, "battery staple", &storage_key).await;
+                Prepared::new(move |_| call.clone())
+            })
+        },
+        budget: 2,
+        rate_limits: 0,
+    },
+    Scenario {
+        function: UseSession::DESCRIPTION.function,
+        prepare: |cloud| {
+            Box::pin(async {
+                let prepared = request_over_session(cloud, DeleteStorageKey).await;
+                // Entries of a deleted log that a failure leaves expire.
+                let without_log = |item: Value| {
+                    (!item["sk"]["S"].as_str().is_some_and(|key| key.starts_with("AUDIT#"))).then_some(item)
+                };
+                Prepared { settled: without_log, ..prepared }
+            })
+        },
+        // One read, one transaction; to remove the log a query and a batch for each 25 entries, and a last query.
+        budget: 5,
+        rate_limits: 0,
+    },
+    Scenario {
         function: GetQsKeys::DESCRIPTION.function,
         prepare: |_| Box::pin(async { Prepared::new(|_| Call::new::<GetQsKeys>(&(), Vec::new())) }),
         budget: 1,
@@ -136,6 +210,27 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
+/// Alice opens a session, as anybody or as one of her clients.
+async fn opening(cloud: &TestCloud, is_signed: bool) -> Prepared {
+    let mut alice = KeyServerUser::new(cloud, "alice@localhost", 1).await;
+    let (_, request) = alice.opening::<Request>(KeyServerUser::PASSWORD);
+    let call = opening_call(&request);
+    Prepared {
+        // A session is another one each time, and one that nobody uses is forgotten.
+        stable: |answer| answer.status.into(),
+        settled: |item| (!item["sk"]["S"].as_str().is_some_and(|key| key.starts_with("SESSION#"))).then_some(item),
+        ..Prepared::new(move |cloud| if is_signed { alice.sign(cloud, &call) } else { call.clone() })
+    }
+}
+
+/// Alice, who has stored a storage key, has opened a session for `operation`.
+async fn request_over_session(cloud: &TestCloud, operation: impl Operation<Session = Request>) -> Prepared {
+    let mut alice = KeyServerUser::new(cloud, "alice@localhost", 1).await;
+    alice.complete(cloud).await;
+    let (_, call) = alice.open::<Request>(cloud).await.send(operation);
+    Prepared::new(move |_| call.clone())
+}
+
 /// How many ordinary packages the scenarios publish: one more than fits into a batch.
 const PACKAGES: usize = 26;
 
@@ -167,7 +262,8 @@ fn without_packages(mut item: Value) -> Option<Value> {
 
 #[test]
 fn every_endpoint_has_a_scenario() {
-    let functions: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.function).collect();
+    let mut functions: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.function).collect();
+    functions.dedup();
     let endpoints: Vec<_> = vestibule_protocol::endpoint::ENDPOINTS.iter().map(|endpoint| endpoint.function).collect();
     assert_eq!(functions, endpoints);
 }

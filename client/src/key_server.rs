@@ -161,14 +161,14 @@ impl<'a> KeyServer<'a> {
 /// reading of the log will tell.
 pub(crate) fn follow_audit_log(session: &mut Session<'_>, entry: &AuditEntry) -> Result<(), Error> {
     match &session.account().key_server {
-        Some(KeyServerState { audit_head }) if audit_head.is_followed_by(entry) => keep_audit_head(session, entry),
+        Some(state) if state.newest_audit_entry.head().is_followed_by(entry) => keep_audit_entry(session, entry),
         _ => Ok(()),
     }
 }
 
 /// Lets the newest entry that this device has seen be `entry`.
-pub(crate) fn keep_audit_head(session: &mut Session<'_>, entry: &AuditEntry) -> Result<(), Error> {
-    let key_server = KeyServerState { audit_head: entry.head() };
+pub(crate) fn keep_audit_entry(session: &mut Session<'_>, entry: &AuditEntry) -> Result<(), Error> {
+    let key_server = KeyServerState { newest_audit_entry: *entry };
     session.change_account(|account| account.key_server = Some(key_server))
 }
 

@@ -27,6 +27,8 @@ pub struct Applicant {
     pub client_id: ClientId,
     /// Its key.
     pub client_key: SigningKey<ClientCredentialKey>,
+    /// The id of the user that the last completion makes.
+    pub user_id: Option<UserId>,
     /// The credential it asks for.
     pub requested: ClientCredentialPayload,
     rng: StdRng,
@@ -48,7 +50,7 @@ impl Applicant {
         let client_key = SigningKey::generate(&mut rng);
         let requested =
             ClientCredentialPayload::requesting(client_id.clone(), client_key.verifying_key(), signer, cloud.now());
-        Self { client_id, client_key, requested, rng, opaque: None }
+        Self { client_id, client_key, user_id: None, requested, rng, opaque: None }
     }
 
     /// The signing request.
@@ -77,11 +79,13 @@ impl Applicant {
                 &mut self.rng,
             )
             .expect("the server's OPAQUE message makes sense");
+        let user_id = UserId::generate(&mut self.rng);
+        self.user_id = Some(user_id);
         FinishRegistrationRequest {
             provisional_credential: response.provisional_credential.clone(),
             sealed_registration: response.sealed_registration.clone(),
             opaque_registration_record: finished.record,
-            user_id: UserId::generate(&mut self.rng),
+            user_id,
             connection_packages: Vec::new(),
             queue: QueueKeys {
                 encryption_key: Bytes(HpkePrivateKey::generate(&mut self.rng).public_key().as_bytes().to_vec()),

@@ -42,6 +42,9 @@ impl TestCloud {
             .clock(Self::common_clock())
             .randomness(Randomness::seeded(1))
             .parameter("RegistrationsPerSourceAndHour", "1000000")
+            .parameter("LoginsPerNameAndHour", "1000000")
+            .parameter("LoginsPerClientAndHour", "1000000")
+            .parameter("SessionsPerSourceAndHour", "1000000")
             .parameter("QsUsersPerSourceAndHour", "1000000")
             .parameter("ClaimsPerSourceAndHour", "1000000")
             .parameter("ClaimsPerFriendshipTokenAndHour", "1000000")
@@ -92,6 +95,7 @@ impl TestCloud {
             .headers()
             .iter()
             .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
+            .filter(|(name, _)| !matches!(name.as_str(), "apigw-requestid" | "date"))
             .collect();
         Answer { status, headers, body: response.bytes().await.expect("a body").to_vec() }
     }
@@ -99,10 +103,10 @@ impl TestCloud {
     /// Every item of every table, but for the counts of rate limits.
     pub async fn state(&self) -> Vec<Value> {
         let mut items = Vec::new();
-        for table in ["AsTable", "AsQueueTable", "QsTable", "QsQueueTable"] {
+        for table in ["AsTable", "AsQueueTable", "KsTable", "KsSessionTable", "QsTable", "QsQueueTable"] {
             items.extend(self.cloud.items(table).await.expect("the table can be read"));
         }
-        items.retain(|item| !item["pk"]["S"].as_str().expect("a key").starts_with("BUCKET#"));
+        items.retain(|item| !item["pk"]["S"].as_str().expect("a key").contains("BUCKET#"));
         items
     }
 }
@@ -180,7 +184,7 @@ pub fn json_body(request: &impl Serialize) -> Vec<u8> {
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The header fields, names in lower case.
+    /// The header fields, names in lower case, but for those that are others every time.
     pub headers: BTreeMap<String, String>,
     /// The body.
     pub body: Vec<u8>,

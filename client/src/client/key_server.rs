@@ -8,7 +8,7 @@ use super::{Client, Options};
 use crate::api::Connection;
 use crate::error::Error;
 use crate::home::{Account, Home, HomeError};
-use crate::key_server::{AuditLog, KeyServer, Known, follow_audit_log, keep_audit_head, read_audit_log};
+use crate::key_server::{AuditLog, KeyServer, Known, follow_audit_log, keep_audit_entry, read_audit_log};
 use crate::password::check_not_empty;
 use crate::session::Session;
 
@@ -57,9 +57,9 @@ impl Client {
     /// As [`Client::storage_key`].
     pub async fn audit_log(&mut self, user_name: Option<&UserName>, password: Password) -> Result<AuditLog, Error> {
         let mut user = self.user(user_name)?;
-        let log = read_audit_log(&user.key_server(), password, user.known()).await?;
+        let log = read_audit_log(&user.key_server(), password, user.known(), self.options.clock.now()).await?;
         if log.chain != Chain::Altered {
-            user.keep_audit_head(log.entries.first())?;
+            user.keep_audit_entry(log.entries.first())?;
         }
         Ok(log)
     }
@@ -145,16 +145,16 @@ impl User<'_> {
 
     fn known(&self) -> Option<Known> {
         let Account { user_id, key_server, .. } = self.session.as_ref()?.account();
-        Some(Known { user_id: *user_id, audit_head: key_server.map(|state| state.audit_head) })
+        Some(Known { user_id: *user_id, newest_entry: key_server.map(|state| state.newest_audit_entry) })
     }
 
     fn follow_audit_log(&mut self, entry: &AuditEntry) -> Result<(), Error> {
         self.session.as_mut().map_or(Ok(()), |session| follow_audit_log(session, entry))
     }
 
-    fn keep_audit_head(&mut self, newest: Option<&AuditEntry>) -> Result<(), Error> {
+    fn keep_audit_entry(&mut self, newest: Option<&AuditEntry>) -> Result<(), Error> {
         match (&mut self.session, newest) {
-            (Some(session), Some(entry)) if session.account().has_storage_key() => keep_audit_head(session, entry),
+            (Some(session), Some(entry)) if session.account().has_storage_key() => keep_audit_entry(session, entry),
             _ => Ok(()),
         }
     }

@@ -1,9 +1,10 @@
 //! Reading the audit log.
 
-use vestibule_protocol::key_server::{AuditEntry, AuditHead, AuditLogPage, Chain, check_audit_log};
+use vestibule_protocol::key_server::{AuditEntry, AuditLogPage, Chain, check_audit_log};
 use vestibule_protocol::limits::AUDIT_PAGE_LENGTH;
 use vestibule_protocol::name::UserId;
 use vestibule_protocol::opaque::Password;
+use vestibule_protocol::time::Timestamp;
 
 use super::KeyServer;
 use crate::error::Error;
@@ -21,14 +22,15 @@ pub struct AuditLog {
 pub(crate) struct Known {
     pub(crate) user_id: UserId,
     /// The newest entry that it has seen.
-    pub(crate) audit_head: Option<AuditHead>,
+    pub(crate) newest_entry: Option<AuditEntry>,
 }
 
-/// Reads all of the log, and judges it by what is known.
+/// Reads all of the log, and judges it at the time `now` by what is known.
 pub(crate) async fn read_audit_log(
     key_server: &KeyServer<'_>,
     password: Password,
     known: Option<Known>,
+    now: Timestamp,
 ) -> Result<AuditLog, Error> {
     let AuditLogPage { user_id, mut entries } = key_server.read_audit_log_page(password.clone(), None).await?;
     let mut is_whole = is_last_page(&entries);
@@ -40,8 +42,11 @@ pub(crate) async fn read_audit_log(
         is_of_one_user &= page.user_id == user_id;
         entries.extend(page.entries);
     }
-    let seen = known.and_then(|known| known.audit_head);
-    let chain = if is_of_one_user { check_audit_log(&entries, &user_id, seen.as_ref()) } else { Chain::Altered };
+    let seen = known.and_then(|known| known.newest_entry);
+    let chain = match is_of_one_user {
+        true => check_audit_log(&entries, &user_id, seen.as_ref(), now),
+        false => Chain::Altered,
+    };
     Ok(AuditLog { entries, chain })
 }
 

@@ -45,8 +45,8 @@ fn with_another_answer(mut response: Response) -> Response {
     response
 }
 
-fn audit_head(device: &Device) -> u64 {
-    device.account().key_server.unwrap().audit_head.sequence
+fn newest_audit_entry(device: &Device) -> u64 {
+    device.account().key_server.unwrap().newest_audit_entry.sequence
 }
 
 /// Lets somebody else do something with the user's password, `times`.
@@ -96,7 +96,7 @@ async fn a_device_of_another_user_does_not_sign_nor_remember_anything() {
     record_elsewhere(&device, 3);
     let log = bob.client().audit_log(Some(&alice()), password()).await.unwrap();
     assert_eq!(log.chain, Chain::Unknown);
-    assert_eq!(audit_head(&bob), 1);
+    assert_eq!(newest_audit_entry(&bob), 1);
     let deployment = device.service.deployment();
     assert!(deployment.requests[requests].headers.iter().all(|(name, _)| *name != "signature"));
 }
@@ -215,17 +215,17 @@ async fn what_needs_an_account_says_so() {
 #[tokio::test]
 async fn a_device_follows_its_own_entries_and_notices_those_of_others_by_reading() {
     let device = registered().await;
-    assert_eq!(audit_head(&device), 1);
+    assert_eq!(newest_audit_entry(&device), 1);
     fingerprint(&device, password()).await.unwrap();
     device.client().change_password(password(), new_password()).await.unwrap();
-    assert_eq!(audit_head(&device), 4);
+    assert_eq!(newest_audit_entry(&device), 4);
 
     record_elsewhere(&device, 1);
     fingerprint(&device, new_password()).await.unwrap();
-    assert_eq!(audit_head(&device), 4, "entry 6 does not follow entry 4");
+    assert_eq!(newest_audit_entry(&device), 4, "entry 6 does not follow entry 4");
     let log = device.client().audit_log(None, new_password()).await.unwrap();
     assert_eq!((log.entries.len(), log.chain), (7, Chain::Intact));
-    assert_eq!(audit_head(&device), 7);
+    assert_eq!(newest_audit_entry(&device), 7);
     let actions: Vec<_> = log.entries.iter().rev().map(|entry| entry.action).collect();
     assert_eq!(actions[..2], [AuditAction::RegistrationCompleted, AuditAction::StorageKeyRetrieved]);
     assert!(log.entries.iter().all(|entry| entry.outcome == AuditOutcome::Succeeded));
@@ -243,7 +243,7 @@ async fn an_altered_log_goes_on_being_reported() {
     for _ in 0..8 {
         let log = device.client().audit_log(None, password()).await.unwrap();
         assert_eq!(log.chain, Chain::Altered);
-        assert_eq!(audit_head(&device), 7);
+        assert_eq!(newest_audit_entry(&device), 7);
     }
 }
 
@@ -268,7 +268,7 @@ async fn a_long_log_is_read_page_by_page() {
     let log = device.client().audit_log(None, password()).await.unwrap();
     assert_eq!((log.entries.len(), log.chain), (450, Chain::Intact));
     assert!(log.entries.windows(2).all(|pair| pair[0].sequence == pair[1].sequence + 1));
-    assert_eq!(audit_head(&device), 450);
+    assert_eq!(newest_audit_entry(&device), 450);
 
     // The reading of the later pages left entries too.
     let log = device.client().audit_log(None, password()).await.unwrap();
@@ -335,7 +335,7 @@ async fn unlocking_wants_the_right_user_and_password() {
     let device = registered().await;
     let bob = device.another();
     bob.register("bob@localhost").await.result.unwrap();
-    let head = audit_head(&device);
+    let head = newest_audit_entry(&device);
     std::fs::remove_file(device.home.path().join("device-key")).unwrap();
     let unlock = |name: &str, password| {
         let (options, name) = (device.options(), name.parse().unwrap());
@@ -346,7 +346,7 @@ async fn unlocking_wants_the_right_user_and_password() {
     assert!(matches!(refused, Err(Error::Home(HomeError::AnotherStorageKey(_)))));
     assert!(!device.home.path().join("device-key").exists());
     unlock(ALICE, password()).await.unwrap();
-    assert_eq!(audit_head(&device), head + 1);
+    assert_eq!(newest_audit_entry(&device), head + 1);
 
     let empty = Options::new(device.another().home.path());
     assert!(matches!(Client::unlock(empty, &alice(), password()).await, Err(Error::NotRegistered)));

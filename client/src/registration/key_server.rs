@@ -1,15 +1,14 @@
 //! The third stage: the user gets a storage key, which the key server keeps for whoever knows the password
 //! (`key-server-registration.md`).
 
-use vestibule_protocol::key_server::{AuditEntry, AuditHead, StorageKey};
+use vestibule_protocol::key_server::{AuditEntry, StorageKey};
 use vestibule_protocol::name::UserId;
 use vestibule_protocol::opaque::Password;
 use vestibule_protocol::problem::ProblemType;
 
 use super::Registration;
 use crate::error::Error;
-use crate::home::KeyServerState;
-use crate::key_server::KeyServer;
+use crate::key_server::{KeyServer, keep_audit_entry};
 use crate::password::{PasswordSource, PasswordUse};
 
 pub(super) async fn run(registration: &mut Registration<'_>, password: &mut PasswordSource<'_>) -> Result<(), Error> {
@@ -22,10 +21,7 @@ pub(super) async fn run(registration: &mut Registration<'_>, password: &mut Pass
     let (storage_key, audit_entry) = store_or_retrieve(&key_server, password, user_id, fresh).await?;
 
     session.home.open_with_storage_key_too(&storage_key)?;
-    // From here on the log must go on. If entries were missed, it is by reading it that they are seen.
-    let beginning = AuditHead::before_first(&user_id);
-    let audit_head = if beginning.is_followed_by(&audit_entry) { audit_entry.head() } else { beginning };
-    session.change_account(|account| account.key_server = Some(KeyServerState { audit_head }))?;
+    keep_audit_entry(session, &audit_entry)?;
     registration.password = None;
     Ok(())
 }

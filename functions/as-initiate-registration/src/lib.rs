@@ -83,6 +83,7 @@ impl HttpFunction for AsInitiateRegistration {
             .opaque
             .current()
             .await
+            .server_setup
             .respond_to_registration(&opaque_registration_request.0, credential_identifier.as_ref())
             .map_err(|error| Problem::new(ProblemType::InvalidOpaqueMessage, error))?;
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use vestibule_backend::authentication_service::public_credentials;
 use vestibule_backend::dynamodb::Item;
 use vestibule_backend::secret::{
-    AsSigningDocument, IntermediateDocument, OpaqueDocument, SealingAsDocument, SecretKey, to_json,
+    AsSigningDocument, IntermediateDocument, OpaqueDocument, SealingAsDocument, SealingKsDocument, SecretKey, to_json,
 };
 use vestibule_protocol::credential::{AsCredential, AsIntermediateCredential, CredentialError};
 use vestibule_protocol::encoding::{Bytes, secret};
@@ -98,13 +98,11 @@ impl Deployment {
         };
         let opaque =
             OpaqueDocument { server_setup: ServerSetup::generate(rng), dummy_identifier_key: SecretKey::generate(rng) };
-        let sealing_as = SealingAsDocument {
-            sealing_key: SecretKey::generate(rng),
-            previous_sealing_key: None,
-            bucket_key: SecretKey::generate(rng),
-        };
+        let sealing_as = SealingAsDocument::generate(rng);
+        let queuing_service = QueuingServiceKeys::generate(&root, &root_key, now, rng);
+        let key_server_secret = key_server_secret(rng);
         Self {
-            queuing_service: QueuingServiceKeys::generate(&root, &root_key, now, rng),
+            queuing_service,
             root_fingerprint: root.fingerprint(),
             public_credentials: GetCredentialsResponse {
                 as_credentials: vec![root.to_bytes()],
@@ -115,6 +113,7 @@ impl Deployment {
                 SecretDocumentJson { logical_id: "AsSigningSecret", purpose: "as-signing", json: to_json(as_signing) },
                 SecretDocumentJson { logical_id: "OpaqueSecret", purpose: "opaque", json: to_json(opaque) },
                 SecretDocumentJson { logical_id: "SealingAsSecret", purpose: "sealing-as", json: to_json(sealing_as) },
+                key_server_secret,
             ],
             root: RootDocument { credential: root.to_bytes(), signing_key: root_key },
         }
@@ -124,4 +123,10 @@ impl Deployment {
     pub fn public_credentials_item(&self) -> Item {
         public_credentials::item(&self.public_credentials)
     }
+}
+
+/// Makes the document of the key server, which depends on no other key.
+pub fn key_server_secret(rng: &mut (impl RngCore + CryptoRng)) -> SecretDocumentJson {
+    let sealing_ks = SealingKsDocument::generate(rng);
+    SecretDocumentJson { logical_id: "SealingKsSecret", purpose: "sealing-ks", json: to_json(sealing_ks) }
 }

@@ -22,6 +22,8 @@ pub const FUNCTIONS: &[FunctionEntry] = &[
     entry::<as_get_credentials::AsGetCredentials>(),
     entry::<as_initiate_registration::AsInitiateRegistration>(),
     entry::<as_finish_registration::AsFinishRegistration>(),
+    entry::<ks_open_session::KsOpenSession>(),
+    entry::<ks_use_session::KsUseSession>(),
     entry::<qs_get_keys::QsGetKeys>(),
     entry::<qs_create_user::QsCreateUser>(),
     entry::<qs_publish_key_packages::QsPublishKeyPackages>(),

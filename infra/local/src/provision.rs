@@ -44,6 +44,10 @@ pub async fn provision(
         let keys = QueuingServiceKeys::generate(&root.verified(&domain, now)?, &root.signing_key, now, rng);
         put_queuing_service(operator, &keys).await?;
     }
+    if !operator.has_secret("SealingKsSecret") {
+        // A state directory from before there was a key server.
+        put_secrets(operator, &[vestibule_keys::key_server_secret(rng)])?;
+    }
     Ok(())
 }
 

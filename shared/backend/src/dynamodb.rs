@@ -111,6 +111,11 @@ pub(crate) fn number(value: u64) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
+/// Bytes as expressions take them.
+pub(crate) fn bytes(value: &[u8]) -> AttributeValue {
+    AttributeValue::B(Blob::new(value))
+}
+
 /// For calls that do something else the second time: without retries inside the SDK.
 pub(crate) fn without_retries() -> aws_sdk_dynamodb::config::Builder {
     aws_sdk_dynamodb::config::Builder::new().retry_config(RetryConfig::disabled())

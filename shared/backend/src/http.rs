@@ -58,6 +58,11 @@ impl<E: Endpoint> EndpointRequest<E> {
         })
     }
 
+    /// Whether the request is signed, well or badly.
+    pub fn is_signed(&self) -> bool {
+        self.raw.headers.contains_key("signature-input") || self.raw.headers.contains_key("signature")
+    }
+
     /// The request's signature, checked but for whose it is.
     ///
     /// # Errors

@@ -6,6 +6,8 @@ pub mod authentication_service;
 pub mod dynamodb;
 mod environment;
 mod http;
+pub mod key_server;
+mod keyed_hash;
 mod lambda;
 pub mod queuing_service;
 pub mod rate_limit;

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use hmac::{Hmac, Mac};
-use sha2::Sha256;
 use vestibule_protocol::encoding;
 use vestibule_protocol::problem::{Problem, ProblemType};
 use vestibule_protocol::time::{DAY, Timestamp};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::dynamodb::{EXPIRES_AT, Item, failed_call, number, without_retries};
+use crate::keyed_hash::keyed_hash;
 use crate::{Environment, StartError};
 
 /// What is limited, and to how much.
@@ -45,27 +44,19 @@ impl BucketKey {
     /// so that the buckets of two days cannot be matched even by whoever got hold of one day's.
     pub fn bucket(&self, limit: &Limit, subject: &[u8], now: Timestamp) -> String {
         let day = now.seconds() / DAY.as_secs();
-        let daily_secret = hmac(&self.0, &[b"Vestibule 1.0 bucket secret", &day.to_be_bytes()]);
+        let daily_secret = keyed_hash(&self.0, &[b"Vestibule 1.0 bucket secret", &day.to_be_bytes()]);
         let window_start = limit.window_start(now).seconds().to_be_bytes();
-        let name = hmac(&daily_secret, &[limit.name.as_bytes(), &window_start, subject]);
+        let name = keyed_hash(&daily_secret, &[limit.name.as_bytes(), &window_start, subject]);
         format!("BUCKET#{}", encoding::encode(&name))
     }
-}
-
-/// HMAC-SHA-256 over parts, each with its length in front.
-fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    for part in parts {
-        mac.update(&(part.len() as u64).to_be_bytes());
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().into()
 }
 
 /// Counts uses in a service's table.
 pub struct RateLimiter {
     client: aws_sdk_dynamodb::Client,
     table: String,
+    /// What stands before the buckets' partition keys, so that a policy can be confined to these buckets.
+    prefix: &'static str,
 }
 
 impl RateLimiter {
@@ -74,7 +65,12 @@ impl RateLimiter {
     /// # Errors
     /// [`StartError`] if the variable is missing.
     pub fn new(environment: &Environment, table_variable: &str) -> Result<Self, StartError> {
-        Ok(Self { client: environment.dynamodb(), table: environment.variable(table_variable)?.to_owned() })
+        Ok(Self { client: environment.dynamodb(), table: environment.variable(table_variable)?.to_owned(), prefix: "" })
+    }
+
+    /// The same with buckets whose partition keys begin with `prefix`.
+    pub fn with_prefix(self, prefix: &'static str) -> Self {
+        Self { prefix, ..self }
     }
 
     /// Counts one use of `subject` under `limit`: one write.
@@ -89,7 +85,7 @@ impl RateLimiter {
             .client
             .update_item()
             .table_name(&self.table)
-            .set_key(Some(Item::keyed(key.bucket(limit, subject, now), "BUCKET").into()))
+            .set_key(Some(Item::keyed(format!("{}{}", self.prefix, key.bucket(limit, subject, now)), "BUCKET").into()))
             .update_expression(format!("ADD used :one SET {EXPIRES_AT} = :window_end"))
             .condition_expression("attribute_not_exists(used) OR used < :allowed")
             .expression_attribute_values(":one", number(1))

@@ -15,8 +15,8 @@ use crate::{Clock, Environment, StartError};
 mod documents;
 
 pub use documents::{
-    AsSigning, AsSigningDocument, IntermediateDocument, IntermediateSigner, OpaqueDocument, QsDocument, SealingAs,
-    SealingAsDocument, SealingQsDocument, SecretKey,
+    AsSigning, AsSigningDocument, IntermediateDocument, IntermediateSigner, Opaque, OpaqueDocument, QsDocument,
+    Sealing, SealingAsDocument, SealingDocument, SealingKsDocument, SealingQsDocument, SealingService, SecretKey,
 };
 
 /// How long a document is used before it is read again. A rotation overlaps for much longer.

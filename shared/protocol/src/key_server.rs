@@ -18,6 +18,8 @@ mod session;
 mod storage_key;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
 
 pub use audit::{AuditAction, AuditEntry, AuditHead, AuditOutcome, Chain, check_audit_log};
 pub use channel::ChannelError;

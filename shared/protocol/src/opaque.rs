@@ -5,12 +5,13 @@
 
 use std::fmt;
 
+use icu_normalizer::ComposingNormalizerBorrowed;
 use opaque_ke::argon2::{Algorithm, Argon2, Params, Version};
 use opaque_ke::errors::InternalError;
 use opaque_ke::generic_array::{ArrayLength, GenericArray};
 use opaque_ke::ksf::Ksf;
 use opaque_ke::{CipherSuite, Identifiers, Ristretto255, TripleDh};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::name::UserName;
 
@@ -135,9 +136,12 @@ impl Ksf for KeyStretching {
 pub struct Password(String);
 
 impl Password {
-    /// The password with this text, used as its UTF-8 bytes.
+    /// The password with this text, used as the UTF-8 bytes of its normalization form C: what looks the same is the same
+    /// password, on whichever system it is typed (as in RFC 8265, section 4.2.2, which has more rules; these are not to
+    /// refuse or fold anything).
     pub fn new(text: String) -> Self {
-        Self(text)
+        let text = Zeroizing::new(text);
+        Self(ComposingNormalizerBorrowed::new_nfc().normalize(&text).into_owned())
     }
 
     fn as_bytes(&self) -> &[u8] {
@@ -163,6 +167,12 @@ impl fmt::Debug for Password {
 pub struct ExportKey([u8; KEY_LENGTH]);
 
 impl ExportKey {
+    /// A key of known bytes.
+    #[cfg(test)]
+    pub(crate) fn from_bytes(bytes: [u8; KEY_LENGTH]) -> Self {
+        Self(bytes)
+    }
+
     /// The key's 64 bytes.
     pub(crate) fn as_bytes(&self) -> &[u8; KEY_LENGTH] {
         &self.0
@@ -178,4 +188,18 @@ impl fmt::Debug for ExportKey {
 /// The library takes what it needs from the front of a message and ignores the rest; a message has one length.
 fn check_length(message: &[u8], length: usize) -> Result<(), OpaqueError> {
     if message.len() == length { Ok(()) } else { Err(OpaqueError::MalformedMessage) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_the_same_however_a_system_writes_it() {
+        let password = |text: &str| Password::new(text.to_owned());
+        assert_eq!(password("caf\u{e9}"), password("cafe\u{301}"));
+        assert_ne!(password("cafe"), password("caf\u{e9}"));
+        assert_ne!(password("ﬁ"), password("fi"), "what looks different is different");
+        assert_ne!(password("a "), password("a"));
+    }
 }

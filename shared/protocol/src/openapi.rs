@@ -7,8 +7,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::endpoint::{
-    ClaimKeyPackages, CreateQsUser, Description, ENDPOINTS, Endpoint, FinishRegistration, GetCredentials,
-    GetKeyPackages, GetQsKeys, InitiateRegistration, OpenSession, PublishKeyPackages, UseSession,
+    Authentication, ClaimKeyPackages, CreateQsUser, Description, ENDPOINTS, Endpoint, FinishRegistration,
+    GetCredentials, GetKeyPackages, GetQsKeys, InitiateRegistration, OpenSession, PublishKeyPackages, UseSession,
 };
 use crate::problem::{PROBLEM_MEDIA_TYPE, ProblemDocument, ProblemType};
 
@@ -114,28 +114,34 @@ fn parameters(description: &Description) -> Vec<Value> {
         let name = segment.strip_prefix('{')?.strip_suffix('}')?;
         Some(json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
     });
-    let signature: &[&str] = if description.authentication.is_signature() {
-        &["Content-Digest", "Signature-Input", "Signature"]
-    } else {
-        &[]
+    let signature: &[&str] = match description.authentication {
+        Authentication::ClientIfSigned => {
+            &["Content-Digest-If-Signed", "Signature-Input-If-Signed", "Signature-If-Signed"]
+        }
+        authentication if authentication.is_signature() => &["Content-Digest", "Signature-Input", "Signature"],
+        _ => &[],
     };
     let in_header = signature.iter().map(|name| json!({ "$ref": format!("#/components/parameters/{name}") }));
     in_path.chain(in_header).collect()
 }
 
 fn signature_parameters() -> Value {
-    let header = |name: &str, description: &str| {
-        json!({
-            "name": name,
-            "in": "header",
-            "required": true,
-            "description": description,
-            "schema": { "type": "string" },
-        })
-    };
-    json!({
-        "Content-Digest": header("Content-Digest", "RFC 9530: the SHA-256 digest of the body."),
-        "Signature-Input": header("Signature-Input", "RFC 9421; docs/protocol.md says what must be covered."),
-        "Signature": header("Signature", "RFC 9421, Ed25519, labelled `sig`."),
-    })
+    let mut parameters = Map::new();
+    for (name, description) in [
+        ("Content-Digest", "RFC 9530: the SHA-256 digest of the body."),
+        ("Signature-Input", "RFC 9421; docs/protocol.md says what must be covered."),
+        ("Signature", "RFC 9421, Ed25519, labelled `sig`."),
+    ] {
+        for (key, is_required) in [(name.to_owned(), true), (format!("{name}-If-Signed"), false)] {
+            let parameter = json!({
+                "name": name,
+                "in": "header",
+                "required": is_required,
+                "description": description,
+                "schema": { "type": "string" },
+            });
+            parameters.insert(key, parameter);
+        }
+    }
+    Value::Object(parameters)
 }

@@ -11,7 +11,7 @@ use vestibule_protocol::key_server::{
     DeleteStorageKey, Deleted, EncryptedStorageKey, PasswordOwner, ReadAuditLog, ReceivedRequest, Recorded,
     RequestOperation, RetrieveStorageKey, RetrievedStorageKey, SessionUser, StoredSession,
 };
-use vestibule_protocol::limits::{AUDIT_PAGE_LENGTH, KEY_SERVER_SESSION_LIFETIME};
+use vestibule_protocol::limits::AUDIT_PAGE_LENGTH;
 use vestibule_protocol::name::UserId;
 use vestibule_protocol::opaque::{CredentialIdentifier, RegistrationRecord, ServerSetup};
 use vestibule_protocol::problem::{Problem, ProblemType};
@@ -40,7 +40,6 @@ struct Session {
     user_name: String,
     stored: StoredSession,
     user: SessionUser,
-    not_after: Timestamp,
     /// The request it was used for, and its answer.
     used: Option<(UseSessionRequest, Bytes)>,
 }
@@ -79,11 +78,10 @@ impl FakeKeyServer {
             None => PasswordOwner { record: None, credential_identifier: nobodys_identifier, user: nobody },
         };
         let user = owner.user;
-        let (stored, answer) = StoredSession::open(request, setup, &owner, rng)
+        let (stored, answer) = StoredSession::open(request, setup, &owner, now, rng)
             .map_err(|error| Problem::new(ProblemType::InvalidOpaqueMessage, error))?;
-        let not_after = now.saturating_add(KEY_SERVER_SESSION_LIFETIME);
         let user_name = request.user_name.to_string();
-        let session = Session { user_name, stored, user, not_after, used: None };
+        let session = Session { user_name, stored, user, used: None };
         self.sessions.insert(answer.session_id.to_string(), session);
         Ok(json!(answer))
     }
@@ -92,10 +90,8 @@ impl FakeKeyServer {
         let problem = |problem_type| Problem::new(problem_type, "as it is");
         let body: UseSessionRequest = serde_json::from_slice(&request.body).unwrap();
         let id = request.path.strip_prefix("/v1/ks/sessions/").unwrap();
-        let session = self
-            .sessions
-            .get_mut(id)
-            .filter(|session| session.not_after > now && session.user_name == body.user_name.as_str());
+        let named = id.parse().unwrap();
+        let session = self.sessions.get_mut(id).filter(|session| session.stored.is_for(&body.user_name, &named, now));
         let session = session.ok_or_else(|| problem(ProblemType::SessionUnknown))?;
         if let Some((used_for, sealed_response)) = &session.used {
             let sealed_response = sealed_response.clone();

@@ -6,12 +6,11 @@
 //! | `AsTable` | `USER#<user_name>` | `USER` | `user_id` S, `created_on` N, `registration_hash` B, `registration_answer` B |
 //! | | | `CLIENT#<client uuid>` | `client_credential` B, `created_on` N, `connection_packages_head` N, `…_tail` N |
 //! | | | `CONNECTION_PACKAGE#<client uuid>#<index>` | `connection_package` B, `not_after` N |
-//! | | `OPAQUE#<user_name>` | `OPAQUE` | `record` B, `credential_identifier` B, `user_id` S, `version` N |
+//! | | `OPAQUE#<user_name>` | `OPAQUE` | the password's ([`super::passwords`]) |
 //! | | `USER_ID#<user_id>` | `USER_ID` | `user_name` S |
 //! | `AsQueueTable` | `CLIENT#<client_id>` | `QUEUE` | `encryption_key` B, `ratchet_key` B, `next_sequence` N |
 //!
-//! The OPAQUE record has a partition of its own, so that the key server's role can be confined to it; `user_id` stands
-//! beside it because the key server may read nothing else. `created_on` is a day.
+//! `created_on` is a day.
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
@@ -25,6 +24,7 @@ use vestibule_protocol::problem::{Problem, ProblemType};
 use vestibule_protocol::queue::RatchetKey;
 use vestibule_protocol::time::Timestamp;
 
+use super::{clients, passwords};
 use crate::dynamodb::{Item, corrupt_item, failed_call, is_condition_failed, put_new, try_again};
 use crate::{Environment, StartError};
 
@@ -143,13 +143,10 @@ impl UserRecords {
             .bytes(REGISTRATION_ANSWER, user.client_credential.to_bytes());
         let user_id_item =
             Item::keyed(format!("USER_ID#{}", user.user_id), "USER_ID").string("user_name", user_name.as_str());
-        let opaque_item = Item::keyed(format!("OPAQUE#{user_name}"), "OPAQUE")
-            .bytes("record", user.opaque_record.as_bytes())
-            .bytes("credential_identifier", user.credential_identifier.0)
-            .string("user_id", user.user_id.to_string())
-            .number("version", 1);
-        let client_item = Item::keyed(&user_partition, format!("CLIENT#{client_uuid}"))
-            .bytes("client_credential", user.client_credential.to_bytes())
+        let opaque_item =
+            passwords::new_item(user_name, &user.user_id, &user.opaque_record, &user.credential_identifier);
+        let client_item = clients::key(&credential.client_id)
+            .bytes(clients::CLIENT_CREDENTIAL, user.client_credential.to_bytes())
             .time("created_on", today)
             .number("connection_packages_head", 0)
             .number("connection_packages_tail", user.connection_packages.len() as u64);

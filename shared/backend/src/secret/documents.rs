@@ -1,5 +1,7 @@
 //! The secret documents, and what they become in memory.
 
+use std::marker::PhantomData;
+
 use rand::{CryptoRng, RngCore};
 use serde::{Deserialize, Serialize};
 use vestibule_protocol::credential::{AsCredential, AsIntermediateCredential};
@@ -12,6 +14,8 @@ use vestibule_protocol::time::Timestamp;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::SecretDocument;
+use crate::authentication_service::passwords::UnknownUsers;
+use crate::keyed_hash::keyed_hash;
 use crate::rate_limit::BucketKey;
 use crate::sealing::{SealingKey, SealingKeys};
 
@@ -108,50 +112,104 @@ pub struct OpaqueDocument {
     pub dummy_identifier_key: SecretKey,
 }
 
+/// What a login or a registration of a password needs.
+pub struct Opaque {
+    /// OPRF seed and key pair.
+    pub server_setup: ServerSetup,
+    /// What unknown users look like.
+    pub unknown_users: UnknownUsers,
+    /// What names the buckets in which logins are counted: the services that log users in share them.
+    pub bucket_key: BucketKey,
+}
+
 impl SecretDocument for OpaqueDocument {
     const PURPOSE: &'static str = "opaque";
-    type Secret = ServerSetup;
+    type Secret = Opaque;
 
-    fn open(self, _: &Domain, _: Timestamp) -> Result<ServerSetup, &'static str> {
-        Ok(self.server_setup)
+    fn open(self, _: &Domain, _: Timestamp) -> Result<Opaque, &'static str> {
+        let key = &self.dummy_identifier_key.0;
+        Ok(Opaque {
+            server_setup: self.server_setup,
+            bucket_key: BucketKey::new(keyed_hash(key, &[b"Vestibule 1.0 login bucket key"])),
+            unknown_users: UnknownUsers::new(*key),
+        })
     }
 }
 
+/// A service whose state is sealed into its clients' hands or its own table.
+pub trait SealingService {
+    /// The purpose of its document.
+    const PURPOSE: &'static str;
+}
+
+/// The authentication service.
+pub struct SealingAs;
+
+impl SealingService for SealingAs {
+    const PURPOSE: &'static str = "sealing-as";
+}
+
+/// The key server.
+pub struct SealingKs;
+
+impl SealingService for SealingKs {
+    const PURPOSE: &'static str = "sealing-ks";
+}
+
 /// The document `sealing-as`.
+pub type SealingAsDocument = SealingDocument<SealingAs>;
+/// The document `sealing-ks`.
+pub type SealingKsDocument = SealingDocument<SealingKs>;
+
+/// The document `sealing-<service>`.
 #[derive(Serialize, Deserialize)]
-pub struct SealingAsDocument {
+pub struct SealingDocument<S> {
     /// The newest sealing key.
     #[serde(with = "secret")]
-    pub sealing_key: SecretKey,
+    sealing_key: SecretKey,
     /// The one before, for what it sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous_sealing_key: Option<PreviousKey>,
+    previous_sealing_key: Option<PreviousKey>,
     /// What names rate-limit buckets.
     #[serde(with = "secret")]
-    pub bucket_key: SecretKey,
+    bucket_key: SecretKey,
+    #[serde(skip)]
+    service: PhantomData<S>,
+}
+
+impl<S> SealingDocument<S> {
+    /// A document of fresh keys.
+    pub fn generate(rng: &mut (impl RngCore + CryptoRng)) -> Self {
+        Self {
+            sealing_key: SecretKey::generate(rng),
+            previous_sealing_key: None,
+            bucket_key: SecretKey::generate(rng),
+            service: PhantomData,
+        }
+    }
 }
 
 /// A key that is being rotated out.
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct PreviousKey(#[serde(with = "secret")] SecretKey);
+struct PreviousKey(#[serde(with = "secret")] SecretKey);
 
-/// The AS's sealing and bucket keys.
-pub struct SealingAs {
-    /// What seals registrations under way.
+/// A service's sealing and bucket keys.
+pub struct Sealing {
+    /// What seals its state.
     pub sealing_keys: SealingKeys,
     /// What names rate-limit buckets.
     pub bucket_key: BucketKey,
 }
 
-impl SecretDocument for SealingAsDocument {
-    const PURPOSE: &'static str = "sealing-as";
-    type Secret = SealingAs;
+impl<S: SealingService> SecretDocument for SealingDocument<S> {
+    const PURPOSE: &'static str = S::PURPOSE;
+    type Secret = Sealing;
 
-    fn open(self, _: &Domain, _: Timestamp) -> Result<SealingAs, &'static str> {
+    fn open(self, _: &Domain, _: Timestamp) -> Result<Sealing, &'static str> {
         let previous = self.previous_sealing_key.map(|key| key.0);
         let keys = [Some(self.sealing_key), previous].into_iter().flatten().map(|key| SealingKey::new(key.0));
-        Ok(SealingAs {
+        Ok(Sealing {
             sealing_keys: SealingKeys::new(keys.collect()).ok_or("it has no sealing key")?,
             bucket_key: BucketKey::new(self.bucket_key.0),
         })

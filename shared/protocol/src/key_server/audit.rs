@@ -5,6 +5,7 @@
 
 use tls_codec::{Serialize as _, TlsDeserializeBytes, TlsSerialize, TlsSize};
 
+use crate::limits::AUDIT_ENTRY_LIFETIME;
 use crate::name::UserId;
 use crate::signed::labelled_hash;
 use crate::time::Timestamp;
@@ -83,7 +84,7 @@ pub struct AuditEntry {
     pub previous_hash: [u8; 32],
 }
 
-/// The newest entry of a log, as its owner remembers it: what the next entry follows.
+/// The end of a log: what the next entry follows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub struct AuditHead {
     /// The entry's number; 0 before the first.
@@ -139,25 +140,23 @@ impl Chain {
     }
 }
 
-/// Judges the entries of a user's audit log, which must be newest first, by themselves and by the newest entry seen
-/// before.
-pub fn check_audit_log(entries: &[AuditEntry], user_id: &UserId, seen: Option<&AuditHead>) -> Chain {
+/// Judges the entries of a user's audit log, which must be newest first, at the time `now`: by themselves, and by the newest
+/// entry that was seen before.
+pub fn check_audit_log(entries: &[AuditEntry], user_id: &UserId, seen: Option<&AuditEntry>, now: Timestamp) -> Chain {
     let links = entries.windows(2).all(|pair| pair[1].head().is_followed_by(&pair[0]));
-    let (Some(newest), Some(oldest)) = (entries.first(), entries.last()) else { return Chain::Altered };
+    let Some(oldest) = entries.last() else { return Chain::Altered };
     let begins = oldest.sequence > 1 || AuditHead::before_first(user_id).is_followed_by(oldest);
     if !links || !begins {
         return Chain::Altered;
     }
     let Some(seen) = seen else { return Chain::Unknown };
-    if newest.sequence < seen.sequence {
-        return Chain::Altered;
+    if seen.head().is_followed_by(oldest) || entries.contains(seen) {
+        return Chain::Intact;
     }
-    if oldest.sequence.saturating_sub(1) > seen.sequence {
-        // What lies between is older than logs are kept.
-        return Chain::Unknown;
-    }
-    let goes_on = seen.is_followed_by(oldest) || entries.iter().any(|entry| entry.head() == *seen);
-    if goes_on { Chain::Intact } else { Chain::Altered }
+    // What came after the one that was seen can be missing only when it is older than logs are kept.
+    let may_have_expired = now >= seen.at.saturating_add(AUDIT_ENTRY_LIFETIME);
+    let is_out_of_reach = oldest.sequence.saturating_sub(1) > seen.sequence;
+    if may_have_expired && is_out_of_reach { Chain::Unknown } else { Chain::Altered }
 }
 
 #[cfg(test)]
@@ -182,32 +181,45 @@ mod tests {
         entries
     }
 
-    fn check(entries: &[AuditEntry], seen: Option<AuditHead>) -> Chain {
-        check_audit_log(entries, &user_id(1), seen.as_ref())
+    /// Not long after the last entry.
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_001_000);
+
+    fn check(entries: &[AuditEntry], seen: Option<AuditEntry>) -> Chain {
+        check_audit_log(entries, &user_id(1), seen.as_ref(), NOW)
     }
 
     #[test]
     fn a_log_that_goes_on_from_what_was_seen_is_intact() {
         let entries = log(5);
         for seen in &entries {
-            assert_eq!(check(&entries, Some(seen.head())), Chain::Intact);
+            assert_eq!(check(&entries, Some(*seen)), Chain::Intact);
         }
-        assert_eq!(check(&entries, Some(AuditHead::before_first(&user_id(1)))), Chain::Intact);
         // The oldest entries may be gone, up to the one that was seen.
-        assert_eq!(check(&entries[..3], Some(entries[3].head())), Chain::Intact);
+        assert_eq!(check(&entries[..3], Some(entries[3])), Chain::Intact);
     }
 
     #[test]
     fn a_log_without_anything_to_compare_with_is_unknown() {
         let entries = log(5);
         assert_eq!(check(&entries, None), Chain::Unknown);
-        assert_eq!(check(&entries[..2], Some(entries[4].head())), Chain::Unknown);
+    }
+
+    #[test]
+    fn what_is_missing_must_have_expired() {
+        let entries = log(5);
+        let seen = entries[4];
+        assert_eq!(check(&entries[..2], Some(seen)), Chain::Altered, "too young to be missing");
+        let expired = seen.at.saturating_add(AUDIT_ENTRY_LIFETIME);
+        assert_eq!(check_audit_log(&entries[..2], &user_id(1), Some(&seen), expired), Chain::Unknown);
+        assert_eq!(check_audit_log(&entries[..4], &user_id(1), Some(&seen), expired), Chain::Intact);
+        let rewritten = AuditEntry { at: Timestamp::from_seconds(3), ..seen };
+        assert_eq!(check_audit_log(&entries, &user_id(1), Some(&rewritten), expired), Chain::Altered);
     }
 
     #[test]
     fn a_log_that_was_altered_or_cut_anywhere_is_altered() {
         let entries = log(5);
-        let seen = Some(entries[1].head());
+        let seen = Some(entries[1]);
         assert_eq!(check(&[], None), Chain::Altered);
         assert_eq!(check(&entries[2..], seen), Chain::Altered, "the newest were cut off");
         for position in 0..5 {
@@ -228,12 +240,12 @@ mod tests {
 
     #[test]
     fn a_log_of_another_user_is_altered() {
-        assert_eq!(check_audit_log(&log(3), &user_id(2), None), Chain::Altered);
+        assert_eq!(check_audit_log(&log(3), &user_id(2), None, NOW), Chain::Altered);
     }
 
     #[test]
     fn a_log_that_was_made_anew_is_altered_to_whoever_saw_the_old_one() {
-        let seen = log(5)[0].head();
+        let seen = log(5)[0];
         let head = AuditHead::before_first(&user_id(1));
         let mut entries =
             vec![head.next(Timestamp::from_seconds(7), AuditAction::AuditLogRead, AuditOutcome::Succeeded)];

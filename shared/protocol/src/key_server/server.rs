@@ -13,11 +13,13 @@ use super::session::{
 };
 use crate::encoding::{Bytes, SecretBytes as _};
 use crate::endpoint::{OpenSessionRequest, OpenSessionResponse};
+use crate::limits::KEY_SERVER_SESSION_LIFETIME;
 use crate::name::{UserId, UserName};
 use crate::opaque::{
     CREDENTIAL_IDENTIFIER_LENGTH, CredentialIdentifier, OpaqueError, Parameters, RegistrationRecord, ServerLogin,
     ServerSetup,
 };
+use crate::time::Timestamp;
 
 /// Length of a login's state in bytes.
 const LOGIN_STATE_LENGTH: usize = 128;
@@ -55,14 +57,15 @@ pub struct SessionUser {
     pub version: u64,
 }
 
-/// What the server keeps of a session between its opening and its use. It is a secret: with it and what goes over the
-/// wire, the channel can be read.
+/// What the server keeps of a session between its opening and its use. It is a secret, worth as much as the password for
+/// as long as the session lasts: the `KE3` that it waits for follows from it.
 #[derive(Clone, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub struct StoredSession {
     kind: SessionKind,
     session_id: SessionId,
     user_name: UserName,
     user: SessionUser,
+    expires_at: Timestamp,
     login_state: [u8; LOGIN_STATE_LENGTH],
     password_change: Option<StoredPasswordChange>,
 }
@@ -90,6 +93,7 @@ impl StoredSession {
         request: &OpenSessionRequest,
         setup: &ServerSetup,
         owner: &PasswordOwner<'_>,
+        now: Timestamp,
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<(Self, OpenSessionResponse), ServerSessionError> {
         let OpenSessionRequest { kind, user_name, ke1, opaque_registration_request } = request;
@@ -112,13 +116,25 @@ impl StoredSession {
             opaque_registration_response: exchange.map(|exchange| Bytes(exchange.response.to_vec())),
         };
         let login_state = login.to_secret_bytes().as_slice().try_into().expect("it has one length");
-        let user_name = user_name.clone();
-        Ok((Self { kind: *kind, session_id, user_name, user: owner.user, login_state, password_change }, answer))
+        let (kind, user_name, user) = (*kind, user_name.clone(), owner.user);
+        let expires_at = now.saturating_add(KEY_SERVER_SESSION_LIFETIME);
+        Ok((Self { kind, session_id, user_name, user, expires_at, login_state, password_change }, answer))
     }
 
     /// What the session is called.
     pub fn session_id(&self) -> &SessionId {
         &self.session_id
+    }
+
+    /// When it is over.
+    pub fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
+    /// Whether it is the session of this name, opened for this user, and not over: a session is worth nothing where it was
+    /// not put.
+    pub fn is_for(&self, user_name: &UserName, session_id: &SessionId, now: Timestamp) -> bool {
+        self.user_name == *user_name && self.session_id == *session_id && now < self.expires_at
     }
 
     /// Checks that the client knows the password, and only then opens its request.

@@ -49,6 +49,12 @@ impl StorageKey {
         key
     }
 
+    /// A storage key of known bytes.
+    #[cfg(test)]
+    pub(super) fn from_bytes(bytes: [u8; KEY_LENGTH]) -> Self {
+        Self(bytes)
+    }
+
     /// Encrypts the storage key under what the password gave, for the key server to keep.
     pub fn encrypt(
         &self,

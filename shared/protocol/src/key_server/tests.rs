@@ -12,6 +12,8 @@ use crate::opaque::{
 };
 use crate::time::Timestamp;
 
+const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
 /// A server with one user.
 struct Server {
     setup: ServerSetup,
@@ -56,7 +58,7 @@ impl Server {
             credential_identifier: self.credential_identifier,
             user: self.user,
         };
-        StoredSession::open(request, &self.setup, &owner, &mut self.rng)
+        StoredSession::open(request, &self.setup, &owner, NOW, &mut self.rng)
     }
 
     /// An open session, on both sides.
@@ -258,6 +260,18 @@ fn a_response_of_another_request_or_a_reflected_one_is_refused() {
         assert_eq!(awaited.open(&UseSessionResponse { sealed_response }), Err(ChannelError));
     }
     assert_eq!(awaited.open(&UseSessionResponse { sealed_response }), Ok(response));
+}
+
+#[test]
+fn a_session_is_for_one_user_under_one_name_and_for_sixty_seconds() {
+    let mut server = Server::new();
+    let (_, stored) = server.session::<Request>();
+    let (id, other) = (*stored.session_id(), SessionId::generate(&mut server.rng));
+    let later = |seconds| NOW.saturating_add(std::time::Duration::from_secs(seconds));
+    assert!(stored.is_for(&alice(), &id, later(59)));
+    assert!(!stored.is_for(&alice(), &id, later(60)));
+    assert!(!stored.is_for(&alice(), &other, NOW));
+    assert!(!stored.is_for(&"bob@localhost".parse().unwrap(), &id, NOW));
 }
 
 #[test]

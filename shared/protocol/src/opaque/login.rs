@@ -24,6 +24,12 @@ const SERVER_LOGIN_LENGTH: usize = 128;
 pub struct SessionKey([u8; KEY_LENGTH]);
 
 impl SessionKey {
+    /// A key of known bytes.
+    #[cfg(test)]
+    pub(crate) fn from_bytes(bytes: [u8; KEY_LENGTH]) -> Self {
+        Self(bytes)
+    }
+
     /// The key's 64 bytes.
     pub(crate) fn as_bytes(&self) -> &[u8; KEY_LENGTH] {
         &self.0

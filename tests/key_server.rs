@@ -1,0 +1,18 @@
+//! The key server.
+
+mod audit_log;
+mod indistinguishable;
+mod limits;
+mod password_change;
+mod registration;
+mod sessions;
+
+use serde_json::Value;
+use vestibule_tests::TestCloud;
+
+/// Every item but the sessions, which come and go.
+async fn lasting_state(cloud: &TestCloud) -> Vec<Value> {
+    let mut items = cloud.state().await;
+    items.retain(|item| !item["sk"]["S"].as_str().is_some_and(|key| key.starts_with("SESSION#")));
+    items
+}
