@@ -12,7 +12,7 @@ use serde_json::Value;
 use vestibule_client::{Client, Options, Password, Registered, StageState, UserName};
 use vestibule_local::{FUNCTIONS, LocalCloud, Service, ServiceCall};
 
-/// Whatever is shorter, such as the kind of an item, identifies nobody.
+/// Whatever is shorter, such as the kind of an item, identifies nobody, nor does a number that counts items from one.
 const SHORTEST_IDENTIFIER: usize = 13;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -151,10 +151,14 @@ async fn show_kinds(out: &mut impl Write, cloud: &LocalCloud, tables: &[&str]) -
             let texts = attribute["S"].as_str().into_iter().chain(attribute["B"].as_str());
             // A key's kind and its value.
             let parts = texts.flat_map(|text| text.split('#'));
-            values.extend(parts.filter(|part| part.len() >= SHORTEST_IDENTIFIER).map(str::to_owned));
+            values.extend(parts.filter(|part| can_identify(part)).map(str::to_owned));
         }
     }
     Ok(values)
+}
+
+fn can_identify(part: &str) -> bool {
+    part.len() >= SHORTEST_IDENTIFIER && !part.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn line(out: &mut impl Write, name: &str, text: &str) -> io::Result<()> {
