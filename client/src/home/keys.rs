@@ -9,8 +9,8 @@
 //! } StateKeyFile;
 //! ```
 //!
-//! The device key is written before the state key, and both before the first state. So whatever a crash leaves, no state is
-//! without a state key, and no state key without a device key: where one is missing, somebody has removed it.
+//! The device key is written before the state key, and both before anything that is sealed under the state key. So whatever a
+//! crash leaves, nothing is without the key that opens it: where one is missing, somebody has removed it.
 
 use std::fs;
 use std::io;
