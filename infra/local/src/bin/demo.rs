@@ -91,7 +91,7 @@ async fn demonstrate(out: &mut (impl Write + Send)) -> Result<()> {
     line(out, "left to be claimed", &alices.key_package_supply().await?.remaining.to_string())?;
 
     writeln!(out, "\n6. What the authentication service and the key server keep, and what the queuing service keeps.")?;
-    let of_names = show_kinds(out, &cloud, &["AsTable", "AsQueueTable", "KsTable"]).await?;
+    let of_names = show_kinds(out, &cloud, &["AsTable", "AsQueueTable", "KsTable", "KsSessionTable"]).await?;
     let of_pseudonyms = show_kinds(out, &cloud, &["QsTable", "QsQueueTable"]).await?;
     let shared = of_names.intersection(&of_pseudonyms).count();
     line(
