@@ -26,7 +26,7 @@ fn options(cloud: &TestCloud, home: &Path) -> Options {
 
 async fn register(options: Options, user_name: &str) -> Result<Registered, Error> {
     let user_name: UserName = user_name.parse().unwrap();
-    let password = || Ok(Password::new("correct horse".to_owned()));
+    let password = |_| Ok(Password::new("correct horse".to_owned()));
     Client::open(options)?.register(&user_name, "phone", password, |_| ()).await
 }
 

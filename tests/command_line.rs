@@ -91,7 +91,7 @@ fn a_user_registers_with_the_command_and_a_killed_server_forgets_nothing() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(output.stderr.is_empty());
     let names: Vec<_> = events(&output).iter().map(|event| event["event"].clone()).collect();
-    assert_eq!(names, [&["stage"; 8][..], &["registered"]].concat());
+    assert_eq!(names, [&["stage"; 10][..], &["registered"]].concat());
     let registered = events(&output).pop().unwrap();
     assert_eq!(registered["user_name"], "alice@localhost");
 

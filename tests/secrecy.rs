@@ -8,7 +8,9 @@ use serde_json::Value;
 use vestibule_keys::Deployment;
 use vestibule_local::Fault;
 use vestibule_protocol::encoding::SecretBytes as _;
-use vestibule_tests::{Applicant, TestCloud, captured_log};
+use vestibule_protocol::endpoint::UseSessionRequest;
+use vestibule_protocol::key_server::StorageKey;
+use vestibule_tests::{Applicant, KeyServerUser, TestCloud, altered_use, captured_log};
 
 /// The ways in which bytes can be written into a log.
 fn spellings(secret: &[u8]) -> Vec<Vec<u8>> {
@@ -78,6 +80,46 @@ async fn no_secret_is_logged_at_any_level() {
             let is_in = |bytes: &[u8]| bytes.windows(spelling.len()).any(|window| window == spelling);
             assert!(!is_in(log.as_bytes()), "secret {number} is in the log:\n{log}");
             assert!(!answers.iter().any(|answer| is_in(&answer.body)) || *secret == alice_herself, "secret {number}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_a_session_with_the_key_server_is_logged() {
+    captured_log();
+    let cloud = TestCloud::start().await;
+    let mut alice = KeyServerUser::new(&cloud, "alice-of-the-key-server@localhost", 1).await;
+    let storage_key = StorageKey::generate(alice.rng());
+    let (_, completion) = alice.completing_call(&cloud, &storage_key).await;
+    let mut calls = vec![completion];
+    for fault in [Fault::BeforeEffect, Fault::Throttled, Fault::TransactionConflict, Fault::AfterEffect] {
+        cloud.cloud.inject(move |call| (call.function == "ks-use-session").then_some(fault));
+        cloud.send(&calls[0]).await;
+    }
+    cloud.cloud.clear_faults();
+    cloud.send(&calls[0]).await;
+    calls.push(altered_use(&calls[0], |request| request.ke3.0[0] ^= 1));
+    calls.push(alice.changing_call(&cloud, KeyServerUser::PASSWORD, "battery staple", &storage_key).await);
+    let mut secrets = vec![b"battery staple".to_vec(), b"alice-of-the-key-server".to_vec()];
+    secrets.push(alice.user_id.to_string().into_bytes());
+    for call in &calls {
+        cloud.send(call).await;
+        let request: UseSessionRequest = serde_json::from_slice(&call.body).unwrap();
+        secrets.extend([request.ke3.0, request.sealed_request.0]);
+        secrets.push(call.path.rsplit('/').next().unwrap().as_bytes().to_vec());
+    }
+    for item in cloud.cloud.items("KsTable").await.unwrap() {
+        if let Some(encrypted) = item.pointer("/encrypted_storage_key/B").and_then(Value::as_str) {
+            secrets.push(STANDARD.decode(encrypted).unwrap());
+        }
+    }
+    assert!(secrets.len() >= 12, "the encrypted storage key is among those looked for");
+    let log = captured_log();
+    assert!(log.contains("ks-use-session"), "the log is captured: {log}");
+    for (number, secret) in secrets.iter().enumerate() {
+        for spelling in spellings(secret) {
+            let is_logged = log.as_bytes().windows(spelling.len()).any(|window| window == spelling);
+            assert!(!is_logged, "secret {number} is in the log");
         }
     }
 }

@@ -7,12 +7,16 @@
 //!
 //! | `event` | fields |
 //! |---|---|
-//! | `stage` | `name` (`initiate`, `finish`, `queuing-service`, `key-packages`), `state` (`started`, `resumed`, `done`) |
+//! | `stage` | `name` (`initiate`, `finish`, `key-server`, `queuing-service`, `key-packages`), `state` (`started`, `resumed`, `done`) |
 //! | `registered` | `user_name`, `client_id`, `qs_user_id`, `qs_client_id` |
 //! | `status` | `user_name`, `device`, `credential_expires_at` (RFC 3339, UTC), `key_packages` (`remaining`, `last_resort_uses`) |
 //! | `published` | `count` (of those that are claimed once each), `last_resort` (`true`: there always is one beside them) |
 //! | `friendship-code` | `code` |
 //! | `claimed` | `packages` (a list of `key_package_ref`, `last_resort`, `user_name`) |
+//! | `storage-key` | `fingerprint` |
+//! | `password-changed` | |
+//! | `audit` | `entries` (a list of `sequence`, `at` (RFC 3339, UTC), `action`, `outcome`, newest first), `chain` (`intact`, `altered`, `unknown`) |
+//! | `unlocked` | `user_name` |
 //! | `error` | `problem` (a URN: the server's problem type or one of [`Error::urn`]'s), `detail` |
 //!
 //! If the supply is not known, `key_packages` is `null` and `key_packages_problem` says why, as an error's `problem` does.
@@ -25,6 +29,8 @@ use clap::Parser as _;
 
 use crate::client::{Client, Options};
 use crate::error::{Error, local_urn};
+use crate::home::HomeError;
+use crate::password::PasswordUse;
 use crate::server_url::ServerUrlError;
 
 mod arguments;
@@ -32,11 +38,12 @@ mod password;
 mod places;
 mod report;
 
-use arguments::{Arguments, Command, KeyPackages, Register};
+use arguments::{Arguments, ChangePassword, Command, KeyPackages, OfUser, PasswordCommand, Register, StorageKey};
 use password::PasswordPrompt;
 use report::Report;
 use vestibule_protocol::friendship::FriendshipCodeError;
-use vestibule_protocol::name::NameError;
+use vestibule_protocol::name::{NameError, UserName};
+use vestibule_protocol::opaque::Password;
 
 /// What a command reads and writes.
 pub struct Streams<'a> {
@@ -158,7 +165,70 @@ async fn execute(
             report.friendship_code(&Client::open(adjust(options))?.friendship_code()?);
             Ok(())
         }
+        Command::StorageKey(StorageKey::Check(of_user)) => {
+            let (user_name, mut client) = (of_user.user_name()?, Client::open(adjust(options))?);
+            let password = ask_current(&of_user, user_name.as_ref(), &client, prompt)?;
+            report.storage_key(&client.storage_key(user_name.as_ref(), password).await?);
+            Ok(())
+        }
+        Command::Password(PasswordCommand::Change(change)) => {
+            execute_change_password(&change, Client::open(adjust(options))?, report, prompt).await
+        }
+        Command::Audit(of_user) => {
+            let (user_name, mut client) = (of_user.user_name()?, Client::open(adjust(options))?);
+            let password = ask_current(&of_user, user_name.as_ref(), &client, prompt)?;
+            report.audit(&client.audit_log(user_name.as_ref(), password).await?);
+            Ok(())
+        }
+        Command::Unlock(of_user) => execute_unlock(&of_user, adjust(options), report, prompt).await,
     }
+}
+
+/// Asks for the password of the user who is named, or else of this device's. Nobody is asked in vain.
+fn ask_current(
+    of_user: &OfUser,
+    user_name: Option<&UserName>,
+    client: &Client,
+    mut prompt: PasswordPrompt<'_>,
+) -> Result<Password, CommandError> {
+    client.check_user_is_known(user_name)?;
+    Ok(prompt.ask("Password: ", PasswordUse::Current, of_user.password_stdin).map_err(Error::from)?)
+}
+
+async fn execute_change_password(
+    change: &ChangePassword,
+    mut client: Client,
+    report: &mut Report<'_>,
+    mut prompt: PasswordPrompt<'_>,
+) -> Result<(), CommandError> {
+    client.status()?;
+    let mut ask = |question, password_use| prompt.ask(question, password_use, change.password_stdin);
+    let old_password = ask("Current password: ", PasswordUse::Current).map_err(Error::from)?;
+    let new_password = ask("New password: ", PasswordUse::New).map_err(Error::from)?;
+    client.change_password(old_password, new_password).await?;
+    report.password_changed();
+    Ok(())
+}
+
+async fn execute_unlock(
+    of_user: &OfUser,
+    options: Options,
+    report: &mut Report<'_>,
+    mut prompt: PasswordPrompt<'_>,
+) -> Result<(), CommandError> {
+    let user_name = of_user.user_name()?;
+    match Client::open(options.clone()) {
+        Err(Error::Home(HomeError::Locked(_))) => {}
+        opened => {
+            report.unlocked(opened?.status()?.user_name.as_str(), false);
+            return Ok(());
+        }
+    }
+    let user_name = user_name.ok_or(Error::UserNameNeeded)?;
+    let password = prompt.ask("Password: ", PasswordUse::Current, of_user.password_stdin).map_err(Error::from)?;
+    Client::unlock(options, &user_name, password).await?;
+    report.unlocked(user_name.as_str(), true);
+    Ok(())
 }
 
 /// What the home says is shown whatever becomes of the rest.
@@ -177,7 +247,7 @@ async fn execute_register(
 ) -> Result<(), CommandError> {
     let user_name = register.user_name()?;
     let device_name = register.device.clone().unwrap_or_else(places::host_name);
-    let password = || prompt.ask(register.password_stdin);
+    let password = |password_use| prompt.ask("Password: ", password_use, register.password_stdin);
     let registered = client.register(&user_name, &device_name, password, |progress| report.progress(progress)).await?;
     report.registered(&registered, &client.status()?);
     Ok(())

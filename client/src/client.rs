@@ -1,12 +1,15 @@
 //! A client: a home directory, a server, and what can be done with them.
 
-use std::path::PathBuf;
+mod key_server;
+mod options;
+
+pub use options::{DEFAULT_PSEUDONYM_DELAY, Options};
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use vestibule_key_packages::PrivateKeyPackage;
 use vestibule_protocol::add_package::KeyPackageRef;
-use vestibule_protocol::clock::Clock;
 use vestibule_protocol::credential::ClientCredentialPayload;
 use vestibule_protocol::friendship::FriendshipCode;
 use vestibule_protocol::name::{ClientId, UserName};
@@ -15,113 +18,19 @@ use vestibule_protocol::queuing::{QsClientId, QsUserId};
 use vestibule_protocol::signed::{Fingerprint, Unverified};
 use vestibule_protocol::time::ExpirationData;
 
-use crate::api::{Connection, RetryPolicy, Waiting};
+use crate::api::Connection;
 use crate::chain::CredentialsError;
 use crate::error::Error;
-use crate::fuse::Fuse;
 use crate::home::{Account, Home, QueuingServiceState, State};
-use crate::queuing::{self, ClaimedKeyPackage, DEFAULT_KEY_PACKAGES, KeyPackageSupply, Published};
-use crate::registration::{PasswordError, Progress, Registration};
+use crate::password::{PasswordError, PasswordUse};
+use crate::queuing::{self, ClaimedKeyPackage, KeyPackageSupply, Published};
+use crate::registration::{Progress, Registration};
 use crate::server_url::ServerUrl;
 use crate::session::Session;
-use crate::transport::{HttpTransport, Transport};
-use vestibule_protocol::randomness::Randomness;
+use crate::transport::HttpTransport;
 
 /// The longest name of a device, in characters.
 pub const MAX_DEVICE_NAME_LENGTH: usize = 64;
-
-/// How long a registration waits at most before it creates the pseudonym. Somebody is watching it: longer would hide them
-/// better among the others who register, and lose more of those who do not wait.
-pub const DEFAULT_PSEUDONYM_DELAY: Duration = Duration::from_secs(15);
-
-/// What a [`Client`] is opened with. All but the home directory has a default.
-#[derive(Clone)]
-pub struct Options {
-    home: PathBuf,
-    server: Option<ServerUrl>,
-    trusted_root: Option<Fingerprint>,
-    transport: Option<Arc<dyn Transport>>,
-    clock: Clock,
-    randomness: Randomness,
-    retry_policy: RetryPolicy,
-    waiting: Waiting,
-    pseudonym_delay: Option<Duration>,
-    key_packages: usize,
-    fuse: Fuse,
-}
-
-impl Options {
-    /// The home directory `home`, and defaults.
-    pub fn new(home: impl Into<PathBuf>) -> Self {
-        Self {
-            home: home.into(),
-            server: None,
-            trusted_root: None,
-            transport: None,
-            clock: Clock::system(),
-            randomness: Randomness::system(),
-            retry_policy: RetryPolicy::default(),
-            waiting: Waiting::real(),
-            pseudonym_delay: None,
-            key_packages: DEFAULT_KEY_PACKAGES,
-            fuse: Fuse::none(),
-        }
-    }
-
-    /// Where the server is. By default where it was last, according to the home; at first `http://127.0.0.1:8787`.
-    pub fn server(self, server: ServerUrl) -> Self {
-        Self { server: Some(server), ..self }
-    }
-
-    /// The fingerprint of the deployment's root credential (`AsCredential`), as its operator made it known. By default
-    /// the first root seen is trusted from then on.
-    pub fn trusted_root(self, fingerprint: Fingerprint) -> Self {
-        Self { trusted_root: Some(fingerprint), ..self }
-    }
-
-    /// How requests are sent. By default through [`HttpTransport`].
-    pub fn transport(self, transport: Arc<dyn Transport>) -> Self {
-        Self { transport: Some(transport), ..self }
-    }
-
-    /// The clock. By default the system's.
-    pub fn clock(self, clock: Clock) -> Self {
-        Self { clock, ..self }
-    }
-
-    /// Where keys and nonces come from. By default the system's generator.
-    pub fn randomness(self, randomness: Randomness) -> Self {
-        Self { randomness, ..self }
-    }
-
-    /// When requests are sent again.
-    pub fn retry_policy(self, retry_policy: RetryPolicy) -> Self {
-        Self { retry_policy, ..self }
-    }
-
-    /// How the time between attempts passes. By default it does.
-    pub fn waiting(self, waiting: Waiting) -> Self {
-        Self { waiting, ..self }
-    }
-
-    /// How long a registration waits at most, at random, between creating the user at the authentication service and the
-    /// pseudonym at the queuing service, so that the two are not told to be one by their times. By default
-    /// [`DEFAULT_PSEUDONYM_DELAY`], and no time at all if the server is on this computer.
-    pub fn pseudonym_delay(self, longest: Duration) -> Self {
-        Self { pseudonym_delay: Some(longest), ..self }
-    }
-
-    /// How many KeyPackages a registration and a refill publish, beside the last-resort one: at most 100. By default
-    /// [`DEFAULT_KEY_PACKAGES`].
-    pub fn key_packages(self, count: usize) -> Self {
-        Self { key_packages: count, ..self }
-    }
-
-    /// Where the client dies, for tests. By default nowhere.
-    pub fn fuse(self, fuse: Fuse) -> Self {
-        Self { fuse, ..self }
-    }
-}
 
 /// A client of a deployment: the device's end of everything. While it exists, no other process can use its home.
 pub struct Client {
@@ -143,18 +52,19 @@ impl Client {
     /// Registers a user with this device as the first client, or completes a registration that was begun. What is done
     /// is done: to call this for the user that is registered already changes nothing.
     ///
-    /// `device_name` is kept from the first run. `password` is called when the password is needed, which is not the
-    /// case if only the end of a registration is missing; it may be called twice, if the server forgot the first
-    /// attempt. `observer` is told about every stage that remains to be done.
+    /// `device_name` is kept from the first run. `password` is called once at most, when the password is first needed: a
+    /// new one at the beginning; the user's own if an earlier run stopped before the storage key was known to be stored; not
+    /// at all if only what comes after is missing. It is kept in memory until no stage needs it any more. `observer` is told
+    /// about every stage that remains to be done.
     ///
     /// # Errors
-    /// [`Error`]. After [`Error::UserNameTaken`] another name can be tried; after an error of the network or the server
+    /// [`Error`]. After [`Error::UserNameTaken`] another name can be tried; after [`Error::WrongPassword`] and after an error of the network or the server
     /// the same call completes what it began.
     pub async fn register(
         &mut self,
         user_name: &UserName,
         device_name: &str,
-        mut password: impl FnMut() -> Result<Password, PasswordError> + Send,
+        mut password: impl FnMut(PasswordUse) -> Result<Password, PasswordError> + Send,
         mut observer: impl FnMut(Progress) + Send,
     ) -> Result<Registered, Error> {
         check_device_name(device_name)?;
@@ -178,6 +88,7 @@ impl Client {
             device_name: device_name.to_owned(),
             longest_delay,
             key_packages: self.options.key_packages,
+            password: None,
         };
         let account = registration.run(&mut password, &mut observer).await?;
         Registered::of(&account)

@@ -2,6 +2,7 @@
 
 use vestibule_key_packages::{ClaimError, MakingError};
 use vestibule_protocol::credential::CredentialError;
+use vestibule_protocol::key_server::ClientSessionError;
 use vestibule_protocol::limits::MAX_KEY_PACKAGES;
 use vestibule_protocol::name::UserName;
 use vestibule_protocol::opaque::OpaqueError;
@@ -10,8 +11,8 @@ use vestibule_protocol::problem::ProblemType;
 use crate::api::ApiError;
 use crate::chain::CredentialsError;
 use crate::home::HomeError;
+use crate::password::PasswordError;
 use crate::queuing::QsKeysError;
-use crate::registration::PasswordError;
 use crate::transport::TransportError;
 
 /// Why the client did not do what it was asked to.
@@ -41,6 +42,18 @@ pub enum Error {
     /// The server's OPAQUE message makes no sense.
     #[error("the server's answer to the password request is not acceptable: {0}")]
     OpaqueResponseRefused(OpaqueError),
+    /// OPAQUE does not tell which.
+    #[error("the password is wrong, or there is no such user")]
+    WrongPassword,
+    /// The key server's side of a session makes no sense.
+    #[error("the key server's answer is not acceptable: {0}")]
+    SessionRefused(ClientSessionError),
+    /// The request to change the password was sent, but no answer came that could be understood.
+    #[error("whether the password was changed is not known, try the new one and then the old one: {0}")]
+    PasswordChangeUncertain(Box<Error>),
+    /// It is not said whose password it is, and there is no account to go by.
+    #[error("this device does not tell who you are: name the user, such as alice@example.org")]
+    UserNameNeeded,
     /// The queuing service's own keys are not acceptable.
     #[error(transparent)]
     QsKeys(#[from] QsKeysError),
@@ -88,6 +101,7 @@ impl Error {
             Self::UserNameTaken(_) => return ProblemType::UserNameTaken.urn(),
             Self::Home(HomeError::InUse(_)) => "home-in-use",
             Self::Home(HomeError::Stopped(_)) | Self::Api(ApiError::Stopped(_)) => "stopped",
+            Self::Home(HomeError::Locked(_)) => "home-locked",
             Self::Home(_) => "home-unusable",
             Self::Api(ApiError::Unreachable { .. }) | Self::Transport(_) => "server-unreachable",
             Self::Api(ApiError::UnexpectedAnswer { .. })
@@ -95,7 +109,11 @@ impl Error {
             | Self::ClientCredentialRefused(_)
             | Self::CredentialForAnotherRequest
             | Self::OpaqueResponseRefused(_)
+            | Self::SessionRefused(_)
             | Self::PseudonymForAnotherRequest => "server-answer-refused",
+            Self::WrongPassword => "wrong-password",
+            Self::PasswordChangeUncertain(_) => "password-change-uncertain",
+            Self::UserNameNeeded => "user-name-needed",
             Self::Credentials(CredentialsError::ForeignDomain { .. }) => "foreign-domain",
             Self::Credentials(_) | Self::QsKeys(_) => "server-credentials-refused",
             Self::OwnCredentialUnusable(_) => "own-credential-unusable",

@@ -5,30 +5,43 @@
 //! | file | what it is |
 //! |---|---|
 //! | `lock` | locked by the process that uses the directory |
-//! | `device-key` | the 32 bytes that seal the others |
-//! | `state` | the sealed state |
-//! | `key-packages-<generation>` | the sealed private parts of a generation of KeyPackages |
+//! | `device-key` | 32 random bytes: what opens the state key without asking anybody |
+//! | `state-key` | the state key, sealed under the device key and, once the user has one, under the storage key |
+//! | `state` | the state, sealed under the state key |
+//! | `key-packages-<generation>` | the private parts of a generation of KeyPackages, sealed under the state key |
 //! | `*.new` | a file not completely written yet; ignored and replaced |
 //!
 //! The directory is the user's alone (0700), the files too (0600). What cannot be read is never overwritten.
+//!
+//! What protects what is in the documentation of the crate.
+//!
+//! Homes made before there were state keys have all files sealed under the device key. They are read as they are; what is
+//! written goes under the state key, and the rest follows before the storage key is trusted to open the home.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::fuse::{Fuse, Stopped};
+use vestibule_protocol::key_server::StorageKey;
 use vestibule_protocol::randomness::Randomness;
+use zeroize::Zeroizing;
+
+use crate::fuse::{Fuse, Stopped};
 
 mod files;
 mod json;
 mod key_packages;
+mod key_server;
+mod keys;
 mod pseudonym;
 mod sealing;
 mod state;
 
 pub(crate) use key_packages::PrivateKeyPackages;
+pub(crate) use key_server::KeyServerState;
+use keys::Keys;
 pub(crate) use pseudonym::{Generation, Pseudonym, PublicationUnderWay, Publications, QueuingServiceState};
-use sealing::{Kind, SealingKey};
+use sealing::{Kind, Under};
 pub(crate) use state::{Account, AuthenticationServiceState, ConnectionKey, KeptRequest, OwnQueue, State};
 
 /// Why the home directory cannot be used.
@@ -43,6 +56,15 @@ pub enum HomeError {
     /// There is a state but no key for it.
     #[error("{} is missing: without it the state beside it cannot be opened", .0.display())]
     DeviceKeyMissing(PathBuf),
+    /// The device key is missing, or another one, and the user's password opens the home.
+    #[error("the device key in {} is missing or another one: `vestibule unlock NAME@DOMAIN` makes a new one with your password", .0.display())]
+    Locked(PathBuf),
+    /// There is a state sealed under a state key, but no state key.
+    #[error("{} is missing: without it the state beside it cannot be opened", .0.display())]
+    StateKeyMissing(PathBuf),
+    /// The storage key that the password gave is not the one that opens this home.
+    #[error("{} is damaged, or belongs to another user", .0.display())]
+    AnotherStorageKey(PathBuf),
     /// The key has another length.
     #[error("{} is damaged: a device key has 32 bytes", .0.display())]
     DeviceKeyDamaged(PathBuf),
@@ -74,53 +96,113 @@ pub enum HomeError {
 #[derive(Debug)]
 pub(crate) struct Home {
     directory: PathBuf,
-    sealing_key: SealingKey,
+    keys: Keys,
     randomness: Randomness,
     fuse: Fuse,
-    /// Unlocked when it is closed, whatever ends the process.
-    lock: File,
+    _lock: Lock,
+}
+
+/// The lock of a directory: gone when the file is closed, whatever ends the process.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Lock {
+    fn of(directory: &Path) -> Result<Self, HomeError> {
+        let path = directory.join("lock");
+        let file = files::open_lock(&path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(HomeError::InUse(directory.to_owned())),
+            Err(TryLockError::Error(source)) => Err(HomeError::Io { path, action: "locked", source }),
+        }
+    }
 }
 
 /// Unlocks the directory at once. To close the file is not enough: a program that another thread is just starting has it
 /// open too, until it runs.
-impl Drop for Home {
+impl Drop for Lock {
     fn drop(&mut self) {
-        let _ = self.lock.unlock();
+        let _ = self.0.unlock();
     }
 }
 
 impl Home {
-    /// Opens the home in `directory`, or gives `None` if there is none. Nothing is created.
+    /// Opens the home in `directory`, or gives `None` if there is none. Nothing is created then.
     ///
     /// # Errors
     /// [`HomeError`].
     pub(crate) fn open(directory: &Path, randomness: Randomness, fuse: Fuse) -> Result<Option<Self>, HomeError> {
-        if files::exists(&device_key_path(directory))? || files::exists(&state_path(directory))? {
-            files::require_private_directory(directory)?;
-            Self::lock(directory, randomness, fuse).map(Some)
-        } else {
-            Ok(None)
+        for path in [device_key_path(directory), state_key_path(directory), state_path(directory)] {
+            if files::exists(&path)? {
+                files::require_private_directory(directory)?;
+                return Self::lock(directory, randomness, fuse, Keys::of_home).map(Some);
+            }
         }
+        Ok(None)
     }
 
-    /// Opens the home in `directory`; makes directory and device key if there are none.
+    /// Opens the home in `directory`; makes directory and keys if there are none.
     ///
     /// # Errors
     /// [`HomeError`].
     pub(crate) fn open_or_create(directory: &Path, randomness: Randomness, fuse: Fuse) -> Result<Self, HomeError> {
         files::make_private_directory(directory, &fuse)?;
-        Self::lock(directory, randomness, fuse)
+        Self::lock(directory, randomness, fuse, Keys::of_home)
     }
 
-    fn lock(directory: &Path, mut randomness: Randomness, fuse: Fuse) -> Result<Self, HomeError> {
-        let lock_path = directory.join("lock");
-        let lock = files::open_lock(&lock_path)?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => HomeError::InUse(directory.to_owned()),
-            TryLockError::Error(source) => HomeError::Io { path: lock_path, action: "locked", source },
-        })?;
-        let sealing_key = SealingKey::of_device(directory, &mut randomness, &fuse)?;
-        Ok(Self { directory: directory.to_owned(), sealing_key, randomness, fuse, lock })
+    /// Opens a home that is [locked](HomeError::Locked) with the user's storage key, and makes it one that opens without.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub(crate) fn unlock(
+        directory: &Path,
+        storage_key: &StorageKey,
+        randomness: Randomness,
+        fuse: Fuse,
+    ) -> Result<Self, HomeError> {
+        files::require_private_directory(directory)?;
+        let unlock = |directory: &Path, randomness: &mut Randomness, fuse: &Fuse| {
+            Keys::unlock(directory, storage_key, randomness, fuse)
+        };
+        Self::lock(directory, randomness, fuse, unlock)
+    }
+
+    fn lock(
+        directory: &Path,
+        mut randomness: Randomness,
+        fuse: Fuse,
+        keys: impl FnOnce(&Path, &mut Randomness, &Fuse) -> Result<Keys, HomeError>,
+    ) -> Result<Self, HomeError> {
+        let lock = Lock::of(directory)?;
+        let keys = keys(directory, &mut randomness, &fuse)?;
+        Ok(Self { directory: directory.to_owned(), keys, randomness, fuse, _lock: lock })
+    }
+
+    /// Lets the user's storage key open the home too, from now on.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub(crate) fn open_with_storage_key_too(&self, storage_key: &StorageKey) -> Result<(), HomeError> {
+        self.reseal(Kind::State, &state_path(&self.directory))?;
+        for path in self.all_key_packages()? {
+            self.reseal(Kind::KeyPackages, &path)?;
+        }
+        self.keys.wrap(&self.directory, storage_key, &mut self.randomness.clone(), &self.fuse)
+    }
+
+    /// Puts a file that is still sealed under the device key under the state key. One that does not open is left alone.
+    fn reseal(&self, kind: Kind, path: &Path) -> Result<(), HomeError> {
+        let Some(sealed) = files::read(path)? else { return Ok(()) };
+        if !matches!(Under::of(kind, &sealed, path), Ok(Under::DeviceKey)) {
+            return Ok(());
+        }
+        let Ok(opened) = self.keys.open(kind, &sealed, path) else { return Ok(()) };
+        self.replace(kind, path, opened)
+    }
+
+    fn replace(&self, kind: Kind, path: &Path, contents: Zeroizing<Vec<u8>>) -> Result<(), HomeError> {
+        let sealed = self.keys.seal(kind, contents, &mut self.randomness.clone());
+        files::replace(path, &sealed, &self.fuse)
     }
 
     /// Reads the state, or gives `None` if none was ever written.
@@ -129,14 +211,8 @@ impl Home {
     /// [`HomeError`] if it cannot be read or opened.
     pub(crate) fn load(&self) -> Result<Option<State>, HomeError> {
         let path = state_path(&self.directory);
-        match fs::read(&path) {
-            Ok(sealed) => {
-                let opened = self.sealing_key.open(Kind::State, sealed, &path)?;
-                State::from_json(&opened, &path).map(Some)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(HomeError::Io { path, action: "read", source }),
-        }
+        let Some(sealed) = files::read(&path)? else { return Ok(None) };
+        State::from_json(&self.keys.open(Kind::State, &sealed, &path)?, &path).map(Some)
     }
 
     /// Replaces the state: a crash leaves the old or the new one, whole.
@@ -144,8 +220,7 @@ impl Home {
     /// # Errors
     /// [`HomeError`] if it cannot be written. Which of the two is there then, [`Home::load`] tells.
     pub(crate) fn store(&self, state: &State) -> Result<(), HomeError> {
-        let sealed = self.sealing_key.seal(Kind::State, state.to_json(), &mut self.randomness.clone());
-        files::replace(&state_path(&self.directory), &sealed, &self.fuse)
+        self.replace(Kind::State, &state_path(&self.directory), state.to_json())
     }
 }
 
@@ -153,8 +228,13 @@ fn device_key_path(directory: &Path) -> PathBuf {
     directory.join("device-key")
 }
 
+fn state_key_path(directory: &Path) -> PathBuf {
+    directory.join("state-key")
+}
+
 fn state_path(directory: &Path) -> PathBuf {
     directory.join("state")
 }
+
 #[cfg(all(test, unix))]
 mod tests;

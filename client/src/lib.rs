@@ -8,7 +8,7 @@
 //!
 //! let options = Options::new("/home/alice/.local/share/vestibule").server("https://example.org".parse()?);
 //! let mut client = Client::open(options)?;
-//! let password = || Ok(Password::new("correct horse battery staple".to_owned()));
+//! let password = |_| Ok(Password::new("correct horse battery staple".to_owned()));
 //! let registered = client
 //!     .register(&"alice@example.org".parse()?, "laptop", password, |progress| {
 //!         eprintln!("{}: {}", progress.stage.name(), progress.state.name());
@@ -21,6 +21,26 @@
 //!
 //! Everything that a run does can be interrupted: a second run goes on where the first stopped. Clock, randomness,
 //! transport and waiting are [`Options`], and a [`Fuse`] kills a client wherever a test wants it dead.
+//!
+//! # What protects what on the device
+//!
+//! A home's files are readable by its user alone, and sealed under a key of the home's own, the state key. That is on disk
+//! twice: sealed under the device key, a file beside it, so that nobody need be asked for a password; and, as soon as the
+//! user has a storage key, under that.
+//!
+//! | who has | gets |
+//! |---|---|
+//! | all files of the home | everything that the device has |
+//! | all but `device-key`, such as a backup that leaves it out | nothing without the password, and the key server's help |
+//! | the password, and can reach the key server | the [`StorageKey`], and with the home's files the home |
+//!
+//! So a home whose device key was lost is opened with [`Client::unlock`]. Before a registration has stored the storage key,
+//! and after it was deleted, the device key is the only way in. A device that was stolen must be removed: its device key
+//! stays good for its files.
+//!
+//! The password, what OPAQUE makes of it and the storage key are never on disk. The storage key's bytes are not given to the
+//! application either: what it is for is done by [`StorageKey::seal`], [`StorageKey::open`] and
+//! [`StorageKey::fingerprint`], each under a key of its own.
 #![deny(missing_docs)]
 
 mod api;
@@ -30,6 +50,8 @@ mod client;
 mod error;
 mod fuse;
 mod home;
+mod key_server;
+mod password;
 mod queuing;
 mod registration;
 mod server_url;
@@ -43,13 +65,18 @@ pub use client::{Client, DEFAULT_PSEUDONYM_DELAY, MAX_DEVICE_NAME_LENGTH, Option
 pub use error::Error;
 pub use fuse::{Fuse, Stopped};
 pub use home::HomeError;
+pub use key_server::AuditLog;
+pub use password::{PasswordError, PasswordUse};
 pub use queuing::{ClaimedKeyPackage, DEFAULT_KEY_PACKAGES, KeyPackageSupply, LOW_SUPPLY, Published, QsKeysError};
-pub use registration::{PasswordError, Progress, Stage, StageState};
+pub use registration::{Progress, Stage, StageState};
 pub use server_url::{ServerUrl, ServerUrlError};
 pub use transport::{HttpTransport, Request, Response, Sending, Transport, TransportError};
 pub use vestibule_key_packages::PrivateKeyPackage;
 pub use vestibule_protocol::add_package::KeyPackageRef;
 pub use vestibule_protocol::friendship::{FriendshipCode, FriendshipCodeError};
+pub use vestibule_protocol::key_server::{
+    AuditAction, AuditEntry, AuditOutcome, Chain, StorageKey, StorageKeyError, StorageKeyFingerprint,
+};
 pub use vestibule_protocol::name::UserName;
 pub use vestibule_protocol::opaque::Password;
 pub use vestibule_protocol::randomness::Randomness;

@@ -11,11 +11,13 @@ use vestibule_protocol::problem::ProblemType;
 
 use crate::error::Error;
 use crate::home::Account;
+use crate::password::{PasswordError, PasswordSource, PasswordUse, check_not_empty};
 use crate::session::Session;
 
 mod finish;
 mod initiate;
 mod key_packages;
+mod key_server;
 mod queuing_service;
 
 /// A stage of the registration.
@@ -25,6 +27,8 @@ pub enum Stage {
     Initiate,
     /// Creates the user at the authentication service.
     Finish,
+    /// Makes the storage key and stores it at the key server.
+    KeyServer,
     /// Creates the pseudonym at the queuing service.
     QueuingService,
     /// Publishes KeyPackages there.
@@ -33,13 +37,15 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: &'static [Self] = &[Self::Initiate, Self::Finish, Self::QueuingService, Self::KeyPackages];
+    pub const ALL: &'static [Self] =
+        &[Self::Initiate, Self::Finish, Self::KeyServer, Self::QueuingService, Self::KeyPackages];
 
     /// The stage's name, for scripts.
     pub fn name(self) -> &'static str {
         match self {
             Self::Initiate => "initiate",
             Self::Finish => "finish",
+            Self::KeyServer => "key-server",
             Self::QueuingService => "queuing-service",
             Self::KeyPackages => "key-packages",
         }
@@ -50,6 +56,7 @@ impl Stage {
         match self {
             Self::Initiate => "agree on keys and password with the authentication service",
             Self::Finish => "create the user",
+            Self::KeyServer => "store a key that only the password opens",
             Self::QueuingService => "create a pseudonym at the queuing service",
             Self::KeyPackages => "publish KeyPackages for friends",
         }
@@ -59,6 +66,7 @@ impl Stage {
         match self {
             Self::Initiate => account.is_some(),
             Self::Finish => account.is_some_and(Account::is_registered),
+            Self::KeyServer => account.is_some_and(Account::has_storage_key),
             Self::QueuingService => account.is_some_and(Account::has_pseudonym),
             Self::KeyPackages => account.is_some_and(Account::has_published),
         }
@@ -68,6 +76,7 @@ impl Stage {
         match self {
             Self::Initiate => initiate::run(registration, password).await,
             Self::Finish => finish::run(registration).await,
+            Self::KeyServer => key_server::run(registration, password).await,
             Self::QueuingService => queuing_service::run(registration).await,
             Self::KeyPackages => key_packages::run(registration).await,
         }
@@ -105,23 +114,6 @@ pub struct Progress {
     pub state: StageState,
 }
 
-/// Why there is no password.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum PasswordError {
-    /// It has no characters.
-    #[error("an empty password protects nothing")]
-    Empty,
-    /// The two entries differ.
-    #[error("the two passwords are not the same")]
-    NotRepeated,
-    /// It could not be read.
-    #[error("the password could not be read: {0}")]
-    Unreadable(String),
-}
-
-/// Asks for the password. Called only when a stage needs one.
-pub(crate) type PasswordSource<'a> = dyn FnMut() -> Result<Password, PasswordError> + Send + 'a;
-
 /// Is told of the progress.
 pub(crate) type Observer<'a> = dyn FnMut(Progress) + Send + 'a;
 
@@ -134,6 +126,8 @@ pub(crate) struct Registration<'a> {
     pub(crate) longest_delay: Duration,
     /// How many ordinary KeyPackages to publish.
     pub(crate) key_packages: usize,
+    /// What was typed in this run, until no stage needs it any more.
+    pub(crate) password: Option<Password>,
 }
 
 impl Registration<'_> {
@@ -163,6 +157,20 @@ impl Registration<'_> {
             }
         }
         Ok(self.session.account.expect("the first stage makes the account"))
+    }
+
+    /// The password that was typed in this run; if none was, asks for one.
+    fn password(
+        &mut self,
+        source: &mut PasswordSource<'_>,
+        password_use: PasswordUse,
+    ) -> Result<Password, PasswordError> {
+        if let Some(password) = &self.password {
+            return Ok(password.clone());
+        }
+        let password = source(password_use)?;
+        check_not_empty(&password)?;
+        Ok(self.password.insert(password).clone())
     }
 
     fn next_stage(&self) -> Option<Stage> {

@@ -1,7 +1,6 @@
 //! What the tests share: a deployment in this process, and clients of it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 use vestibule_protocol::add_package::AddPackage;
@@ -16,7 +15,8 @@ use crate::api::Waiting;
 use crate::client::{Client, Options, Registered};
 use crate::error::Error;
 use crate::fuse::Fuse;
-use crate::home::{Account, Home};
+use crate::home::{Account, Home, HomeError};
+use crate::password::PasswordUse;
 use crate::registration::{Progress, Stage, StageState};
 use crate::transport::{Request, Response, Sending, Transport, TransportError};
 
@@ -29,6 +29,11 @@ pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
 /// The password of every user.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+/// The same, as it is typed.
+pub(crate) fn password() -> Password {
+    Password::new(PASSWORD.to_owned())
+}
 
 /// How many ordinary KeyPackages every device publishes: few, so that tests are fast.
 pub(crate) const KEY_PACKAGES: usize = 2;
@@ -65,7 +70,7 @@ pub(crate) struct Device {
     pub(crate) home: TempDir,
     pub(crate) service: Arc<FakeService>,
     pub(crate) clock: Clock,
-    passwords_asked: AtomicUsize,
+    passwords_asked: Mutex<Vec<PasswordUse>>,
 }
 
 /// What came of a registration.
@@ -108,7 +113,7 @@ impl Device {
 
     fn of(service: Arc<FakeService>, clock: Clock) -> Self {
         let home = tempfile::tempdir().expect("a temporary directory");
-        Self { home, service, clock, passwords_asked: AtomicUsize::new(0) }
+        Self { home, service, clock, passwords_asked: Mutex::default() }
     }
 
     pub(crate) fn options(&self) -> Options {
@@ -129,10 +134,14 @@ impl Device {
     }
 
     pub(crate) async fn register_with(&self, user_name: &str, options: Options) -> Outcome {
+        self.register_with_password(user_name, PASSWORD, options).await
+    }
+
+    pub(crate) async fn register_with_password(&self, user_name: &str, password: &str, options: Options) -> Outcome {
         let mut progress = Vec::new();
-        let password = || {
-            self.passwords_asked.fetch_add(1, Ordering::SeqCst);
-            Ok(Password::new(PASSWORD.to_owned()))
+        let password = |password_use| {
+            self.passwords_asked.lock().unwrap().push(password_use);
+            Ok(Password::new(password.to_owned()))
         };
         let observer = |event: Progress| progress.push((event.stage, event.state));
         let result = match Client::open(options) {
@@ -189,9 +198,21 @@ impl Device {
         }
     }
 
-    /// How often a password was asked for.
-    pub(crate) fn passwords_asked(&self) -> usize {
-        self.passwords_asked.load(Ordering::SeqCst)
+    /// Asserts that the storage key, and nothing else, opens the home when its device key is lost.
+    pub(crate) async fn assert_storage_key_opens_the_home(&self) {
+        let user_name = self.account().user_name;
+        let status = self.client().status().unwrap();
+        std::fs::remove_file(self.home.path().join("device-key")).unwrap();
+        assert!(matches!(Client::open(self.options()), Err(Error::Home(HomeError::Locked(_)))));
+        let unlocked = Client::unlock(self.options(), &user_name, password()).await.unwrap();
+        assert_eq!(unlocked.status().unwrap(), status);
+        drop(unlocked);
+        assert_eq!(self.client().status().unwrap(), status);
+    }
+
+    /// What passwords were asked for.
+    pub(crate) fn passwords_asked(&self) -> Vec<PasswordUse> {
+        self.passwords_asked.lock().unwrap().clone()
     }
 
     /// The same options, but answers go through `change`.

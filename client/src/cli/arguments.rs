@@ -64,6 +64,55 @@ pub(super) enum Command {
     /// Give it to friends alone, over a channel that you trust: whoever has it can use up your KeyPackages and sees whose
     /// they are.
     FriendshipCode,
+
+    /// Look after your storage key: the key that only your password opens.
+    #[command(subcommand)]
+    StorageKey(StorageKey),
+
+    /// Look after your password.
+    #[command(subcommand)]
+    Password(PasswordCommand),
+
+    /// Show what was done with your storage key and your password, newest first, and whether the log was altered since
+    /// this device last saw it.
+    Audit(OfUser),
+
+    /// Open this device's home with your password, if its device key was lost.
+    ///
+    /// What the home holds is sealed. The device key opens it without asking you; your password does with the key server's
+    /// help, and makes a new device key. Name the server with --server: the home cannot say where it is.
+    Unlock(OfUser),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StorageKey {
+    /// Fetch your storage key with your password, and print its fingerprint: the same on every device. The key itself is
+    /// shown to nobody, and not kept.
+    Check(OfUser),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PasswordCommand {
+    /// Change your password. Your storage key stays the same.
+    Change(ChangePassword),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OfUser {
+    /// The user name, such as alice@example.org. By default that of the user of this device.
+    #[arg(value_name = "USER")]
+    user_name: Option<String>,
+
+    /// Read the password from the first line of stdin, instead of asking for it.
+    #[arg(long)]
+    pub(super) password_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ChangePassword {
+    /// Read the old password from the first line of stdin and the new one from the second, instead of asking for them.
+    #[arg(long)]
+    pub(super) password_stdin: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -107,7 +156,7 @@ pub(super) struct Register {
     #[arg(long, value_name = "NAME")]
     pub(super) device: Option<String>,
 
-    /// Read the password from the first line of stdin, instead of asking for it twice.
+    /// Read the password from the first line of stdin, instead of asking for it.
     #[arg(long)]
     pub(super) password_stdin: bool,
 
@@ -141,10 +190,15 @@ impl Claim {
     }
 }
 
+impl OfUser {
+    pub(super) fn user_name(&self) -> Result<Option<UserName>, CommandError> {
+        self.user_name.as_ref().map(|text| parse_user_name(text)).transpose()
+    }
+}
+
 impl Register {
     pub(super) fn user_name(&self) -> Result<UserName, CommandError> {
-        let text = &self.user_name;
-        text.parse().map_err(|reason| CommandError::UserName { text: crate::text::one_line(text), reason })
+        parse_user_name(&self.user_name)
     }
 
     pub(super) fn trusted_root(&self) -> Result<Option<Fingerprint>, CommandError> {
@@ -154,4 +208,8 @@ impl Register {
         };
         self.trusted_root.as_ref().map(parse).transpose()
     }
+}
+
+fn parse_user_name(text: &str) -> Result<UserName, CommandError> {
+    text.parse().map_err(|reason| CommandError::UserName { text: crate::text::one_line(text), reason })
 }

@@ -6,37 +6,39 @@ use indicatif::ProgressBar;
 use vestibule_protocol::opaque::Password;
 use zeroize::Zeroizing;
 
-use crate::registration::PasswordError;
+use crate::password::{PasswordError, PasswordUse, check_not_empty};
 
 /// The longest line that is taken for a password, in bytes.
 const MAX_LINE_LENGTH: u64 = 4096;
 
-/// Asks for a password, on the terminal or on stdin.
+/// Asks for passwords, on the terminal or on stdin.
 pub(super) struct PasswordPrompt<'a> {
     stdin: &'a mut (dyn BufRead + Send),
     can_ask: bool,
     /// Must not draw over the question.
     spinner: ProgressBar,
-    /// Stdin has one line. Kept for as long as the command runs, in case the password is needed twice.
-    line: Option<Zeroizing<String>>,
 }
 
 impl<'a> PasswordPrompt<'a> {
     pub(super) fn new(stdin: &'a mut (dyn BufRead + Send), can_ask: bool, spinner: ProgressBar) -> Self {
-        Self { stdin, can_ask, spinner, line: None }
+        Self { stdin, can_ask, spinner }
     }
 
-    /// Reads the password: a line of stdin, or what is typed, twice, at a prompt.
-    pub(super) fn ask(&mut self, from_stdin: bool) -> Result<Password, PasswordError> {
+    /// Reads a password: the next line of stdin, or what is typed at `question`; a new one is asked for twice.
+    pub(super) fn ask(
+        &mut self,
+        question: &str,
+        password_use: PasswordUse,
+        from_stdin: bool,
+    ) -> Result<Password, PasswordError> {
         if from_stdin {
-            let line = match self.line.take() {
-                Some(line) => line,
-                None => self.read_line()?,
-            };
-            let line = self.line.insert(line);
-            Ok(Password::new(line.as_str().to_owned()))
+            // Out of its buffer, so that nothing is copied.
+            self.read_line().map(|mut line| Password::new(std::mem::take(&mut *line)))
         } else if self.can_ask {
-            self.spinner.suspend(ask_twice)
+            self.spinner.suspend(|| match password_use {
+                PasswordUse::New => ask_twice(question),
+                PasswordUse::Current => ask_once(question),
+            })
         } else {
             Err(PasswordError::Unreadable("there is no terminal to ask on: use --password-stdin".to_owned()))
         }
@@ -55,13 +57,14 @@ impl<'a> PasswordPrompt<'a> {
     }
 }
 
-fn ask_twice() -> Result<Password, PasswordError> {
-    let ask = |question| rpassword::prompt_password(question).map(Password::new).map_err(|error| unreadable(&error));
-    let password = ask("Password: ")?;
-    if password == Password::new(String::new()) {
-        return Err(PasswordError::Empty);
-    }
-    if ask("The same again: ")? == password { Ok(password) } else { Err(PasswordError::NotRepeated) }
+fn ask_once(question: &str) -> Result<Password, PasswordError> {
+    rpassword::prompt_password(question).map(Password::new).map_err(|error| unreadable(&error))
+}
+
+fn ask_twice(question: &str) -> Result<Password, PasswordError> {
+    let password = ask_once(question)?;
+    check_not_empty(&password)?;
+    if ask_once("The same again: ")? == password { Ok(password) } else { Err(PasswordError::NotRepeated) }
 }
 
 fn unreadable(error: &io::Error) -> PasswordError {

@@ -6,11 +6,13 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use vestibule_protocol::friendship::FriendshipCode;
+use vestibule_protocol::key_server::{AuditEntry, Chain, StorageKey};
 use vestibule_protocol::queuing::{QsClientId, QsUserId};
 
 use super::CommandError;
 use crate::client::{Registered, Status};
 use crate::error::Error;
+use crate::key_server::AuditLog;
 use crate::queuing::{ClaimedKeyPackage, KeyPackageSupply, Published};
 use crate::registration::{Progress, StageState};
 use crate::text::rfc_3339;
@@ -50,6 +52,17 @@ enum Event<'a> {
     Claimed {
         packages: Vec<Package<'a>>,
     },
+    StorageKey {
+        fingerprint: String,
+    },
+    PasswordChanged {},
+    Audit {
+        entries: Vec<Entry>,
+        chain: &'a str,
+    },
+    Unlocked {
+        user_name: &'a str,
+    },
     Error {
         problem: &'a str,
         detail: &'a str,
@@ -76,6 +89,21 @@ impl<'a> Package<'a> {
             last_resort: claimed.is_last_resort,
             user_name: claimed.client_id.user_name.as_str(),
         }
+    }
+}
+
+#[derive(Serialize)]
+struct Entry {
+    sequence: u64,
+    at: String,
+    action: &'static str,
+    outcome: &'static str,
+}
+
+impl Entry {
+    fn of(entry: &AuditEntry) -> Self {
+        let AuditEntry { sequence, at, action, outcome, .. } = *entry;
+        Self { sequence, at: rfc_3339(at), action: action.name(), outcome: outcome.name() }
     }
 }
 
@@ -208,6 +236,49 @@ impl<'a> Report<'a> {
             let note = if *is_last_resort { ", the last-resort one: others may have it too" } else { "" };
             let _ = writeln!(self.stdout, "{}: KeyPackage {key_package_ref}{note}", client_id.user_name);
         }
+    }
+
+    /// The storage key was fetched.
+    pub(super) fn storage_key(&mut self, storage_key: &StorageKey) {
+        let fingerprint = storage_key.fingerprint().to_string();
+        if self.json {
+            return self.event(&Event::StorageKey { fingerprint });
+        }
+        let _ = writeln!(self.stdout, "{fingerprint}");
+    }
+
+    /// The password was changed.
+    pub(super) fn password_changed(&mut self) {
+        if self.json {
+            return self.event(&Event::PasswordChanged {});
+        }
+        let _ = writeln!(self.stdout, "Your password is changed. Your storage key is the same as before.");
+    }
+
+    /// An audit log.
+    pub(super) fn audit(&mut self, log: &AuditLog) {
+        let entries: Vec<_> = log.entries.iter().map(Entry::of).collect();
+        if self.json {
+            return self.event(&Event::Audit { entries, chain: log.chain.name() });
+        }
+        for Entry { sequence, at, action, outcome } in entries {
+            let _ = writeln!(self.stdout, "{sequence:>6}  {at}  {action:<22}  {outcome}");
+        }
+        let meaning = match log.chain {
+            Chain::Intact => "the log goes on from what this device saw last",
+            Chain::Altered => "SOMEBODY HAS CHANGED THE LOG, or cut entries off, since this device saw it last",
+            Chain::Unknown => "this device has seen nothing before that it could be compared with",
+        };
+        let _ = writeln!(self.stdout, "{:<7} {meaning}", format!("{}:", log.chain.name()));
+    }
+
+    /// The home is open; `is_new` if it was not before.
+    pub(super) fn unlocked(&mut self, user_name: &str, is_new: bool) {
+        if self.json {
+            return self.event(&Event::Unlocked { user_name });
+        }
+        let state = if is_new { "is open again" } else { "is not locked" };
+        let _ = writeln!(self.stdout, "The home of {user_name} {state}.");
     }
 
     /// The command failed.

@@ -4,6 +4,8 @@ use super::*;
 use crate::testing::{Device, KEY_PACKAGES, PASSWORD};
 use crate::transport::TransportError;
 
+mod key_server;
+
 const ALICE: &str = "alice@localhost";
 
 /// What a command left behind.
@@ -53,6 +55,8 @@ async fn register_prints_plain_lines_and_a_summary() {
                   initiate: done\n\
                   finish: create the user\n\
                   finish: done\n\
+                  key-server: store a key that only the password opens\n\
+                  key-server: done\n\
                   queuing-service: create a pseudonym at the queuing service\n\
                   queuing-service: done\n\
                   key-packages: publish KeyPackages for friends\n\
@@ -84,6 +88,8 @@ async fn register_and_status_print_events_for_scripts() {
         json!({"event": "stage", "name": "initiate", "state": "done"}),
         json!({"event": "stage", "name": "finish", "state": "started"}),
         json!({"event": "stage", "name": "finish", "state": "done"}),
+        json!({"event": "stage", "name": "key-server", "state": "started"}),
+        json!({"event": "stage", "name": "key-server", "state": "done"}),
         json!({"event": "stage", "name": "queuing-service", "state": "started"}),
         json!({"event": "stage", "name": "queuing-service", "state": "done"}),
         json!({"event": "stage", "name": "key-packages", "state": "started"}),
@@ -173,7 +179,7 @@ async fn an_interrupted_registration_is_completed_by_the_same_command() {
                   complete it with `vestibule register alice@localhost`\n";
     assert_eq!((ran.exit_code, ran.stderr.as_str()), (1, wanted));
 
-    let ran = vestibule_with(&device, &arguments, "not needed", |options| options).await;
+    let ran = vestibule(&device, &arguments).await;
     assert_eq!(ran.events()[0], json!({"event": "stage", "name": "finish", "state": "resumed"}));
     assert_eq!(ran.exit_code, 0);
 }
@@ -199,6 +205,14 @@ async fn every_failure_is_one_line_and_an_event() {
         (vec!["key-packages", "publish", "--count", "many"], "client:invalid-count", "at most 100 KeyPackages"),
         (vec!["key-packages", "claim", "x"], "client:invalid-friendship-code", "was all of it copied?"),
         (vec!["friendship-code"], "client:not-registered", "run `vestibule register"),
+        (vec!["storage-key", "check", "--password-stdin"], "client:user-name-needed", "name the user"),
+        (vec!["storage-key", "check", "x", "--password-stdin"], "client:invalid-user-name", "'x' is not a user name: "),
+        (vec!["storage-key", "check", ALICE], "client:password-unusable", "use --password-stdin"),
+        (vec!["storage-key", "check", ALICE, "--password-stdin"], "client:wrong-password", "there is no such user"),
+        (vec!["audit", ALICE, "--password-stdin"], "client:wrong-password", "the password is wrong, or"),
+        (vec!["audit", "--password-stdin"], "client:user-name-needed", "name the user"),
+        (vec!["password", "change", "--password-stdin"], "client:not-registered", "run `vestibule register"),
+        (vec!["unlock", ALICE, "--password-stdin"], "client:not-registered", "run `vestibule register"),
         (vec!["register", ALICE, "--device", "\u{7}"], "client:invalid-device-name", "printable"),
     ] {
         let plain = vestibule(&device, &arguments).await;
@@ -260,6 +274,8 @@ async fn wrong_usage_is_told_from_failure() {
         (vec!["vestibule", "registre"], 2),
         (vec!["vestibule", "register"], 2),
         (vec!["vestibule", "status", "--password-stdin"], 2),
+        (vec!["vestibule", "storage-key"], 2),
+        (vec!["vestibule", "password", "change", ALICE], 2),
         (vec!["vestibule", "--help"], 0),
         (vec!["vestibule", "register", "--help"], 0),
         (vec!["vestibule", "--version"], 0),
@@ -274,8 +290,17 @@ async fn wrong_usage_is_told_from_failure() {
 #[tokio::test]
 async fn no_secret_is_ever_printed() {
     let device = Device::new();
-    let ran = vestibule(&device, &["register", ALICE, "--password-stdin"]).await;
-    let said = format!("{}{}{}", ran.stdout, ran.stderr, vestibule(&device, &["status"]).await.stdout);
+    let mut said = String::new();
+    for arguments in [
+        vec!["register", ALICE, "--password-stdin"],
+        vec!["status"],
+        vec!["storage-key", "check", "--password-stdin"],
+        vec!["audit", "--password-stdin"],
+        vec!["password", "change", "--password-stdin"],
+    ] {
+        let ran = vestibule(&device, &arguments).await;
+        said += &format!("{}{}", ran.stdout, ran.stderr);
+    }
     assert!(!said.contains(PASSWORD));
     let device_key = std::fs::read(device.home.path().join("device-key")).unwrap();
     assert!(!said.contains(&vestibule_protocol::encoding::encode(&device_key)));

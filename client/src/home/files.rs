@@ -30,6 +30,15 @@ pub(super) fn replace(path: &Path, contents: &[u8], fuse: &Fuse) -> Result<(), H
     Ok(fuse.reach("after a file was replaced")?)
 }
 
+/// Reads the file at `path`, or gives `None` if there is none.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, HomeError> {
+    match fs::read(path) {
+        Ok(contents) => Ok(Some(contents)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(HomeError::Io { path: path.to_owned(), action: "read", source }),
+    }
+}
+
 /// Whether there is something at `path`. That it cannot be seen does not mean that it is not there.
 pub(super) fn exists(path: &Path) -> Result<bool, HomeError> {
     path.try_exists().map_err(|source| HomeError::Io { path: path.to_owned(), action: "read", source })

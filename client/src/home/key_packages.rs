@@ -13,7 +13,7 @@ use vestibule_key_packages::PrivateKeyPackage;
 
 use super::json::to_secret_json;
 use super::sealing::Kind;
-use super::{Home, HomeError, files};
+use super::{Home, HomeError};
 
 /// The version of [`PrivateKeyPackages`]' form.
 const VERSION: u16 = 1;
@@ -42,9 +42,7 @@ impl Home {
     /// [`HomeError`].
     pub(crate) fn store_key_packages(&self, key_packages: &PrivateKeyPackages) -> Result<(), HomeError> {
         let path = self.key_packages_path(key_packages.generation);
-        let sealed =
-            self.sealing_key.seal(Kind::KeyPackages, to_secret_json(key_packages), &mut self.randomness.clone());
-        files::replace(&path, &sealed, &self.fuse)
+        self.replace(Kind::KeyPackages, &path, to_secret_json(key_packages))
     }
 
     /// Reads the private parts of a generation that was kept.
@@ -54,7 +52,7 @@ impl Home {
     pub(crate) fn load_key_packages(&self, generation: u64) -> Result<PrivateKeyPackages, HomeError> {
         let path = self.key_packages_path(generation);
         let sealed = fs::read(&path).map_err(|source| HomeError::Io { path: path.clone(), action: "read", source })?;
-        let json = self.sealing_key.open(Kind::KeyPackages, sealed, &path)?;
+        let json = self.keys.open(Kind::KeyPackages, &sealed, &path)?;
         let key_packages: PrivateKeyPackages =
             serde_json::from_slice(&json).map_err(|_| HomeError::Damaged(path.clone()))?;
         if key_packages.version > VERSION {
@@ -73,17 +71,31 @@ impl Home {
     /// [`HomeError`].
     pub(crate) fn remove_key_packages_except(&self, generations: &[u64]) -> Result<(), HomeError> {
         let kept: Vec<_> = generations.iter().map(|generation| self.key_packages_path(*generation)).collect();
-        let failed = |source| HomeError::Io { path: self.directory.clone(), action: "tidied", source };
-        for entry in fs::read_dir(&self.directory).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            if is_key_packages_path(&path) && !kept.contains(&path) {
+        for path in self.all_key_packages()? {
+            if !kept.contains(&path) {
                 match fs::remove_file(&path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(self.not_tidied(error)),
                     _ => {}
                 }
             }
         }
         Ok(())
+    }
+
+    /// The files of all generations, whole or not.
+    pub(super) fn all_key_packages(&self) -> Result<Vec<PathBuf>, HomeError> {
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(&self.directory).map_err(|source| self.not_tidied(source))? {
+            let path = entry.map_err(|source| self.not_tidied(source))?.path();
+            if is_key_packages_path(&path) {
+                paths.push(path);
+            }
+        }
+        Ok(paths)
+    }
+
+    fn not_tidied(&self, source: io::Error) -> HomeError {
+        HomeError::Io { path: self.directory.clone(), action: "tidied", source }
     }
 
     fn key_packages_path(&self, generation: u64) -> PathBuf {

@@ -1,4 +1,5 @@
-//! What the state holds: what must survive and nothing else. No password, no OPAQUE blind, no export key.
+//! What the state holds: what must survive and nothing else. No password, no OPAQUE blind, no export key, no
+//! storage key.
 
 use std::fmt;
 use std::path::Path;
@@ -12,13 +13,15 @@ use vestibule_protocol::signed::Fingerprint;
 use zeroize::Zeroizing;
 
 use super::json::to_secret_json;
-use super::{HomeError, Pseudonym, QueuingServiceState};
+use super::{HomeError, KeyServerState, Pseudonym, QueuingServiceState};
+use crate::api::RequestSigner;
 use crate::server_url::ServerUrl;
 
 /// The version of [`State`]'s form. Whoever changes the form raises it and reads the older ones too.
 ///
-/// Version 1 knew no queuing service: its accounts have no pseudonym yet. Nothing else differs.
-const VERSION: u16 = 2;
+/// Version 1 knew no queuing service: its accounts have no pseudonym yet. Version 2 knew no key server either. Nothing else
+/// differs.
+const VERSION: u16 = 3;
 
 /// Everything a client keeps.
 #[derive(Serialize, Deserialize)]
@@ -79,6 +82,8 @@ pub(crate) struct Account {
     /// The private halves of the connection packages' keys, in the packages' order.
     pub(crate) connection_keys: Vec<ConnectionKey>,
     pub(crate) authentication_service: AuthenticationServiceState,
+    /// The key server, as soon as it has the user's storage key.
+    pub(crate) key_server: Option<KeyServerState>,
     /// The client at the queuing service.
     pub(crate) pseudonym: Option<Pseudonym>,
 }
@@ -87,6 +92,15 @@ impl Account {
     /// The client's id.
     pub(crate) fn client_id(&self) -> ClientId {
         ClientId { user_name: self.user_name.clone(), uuid: self.client_uuid }
+    }
+
+    /// The client, as it signs requests to services that know it by its credential.
+    pub(crate) fn signer(&self) -> RequestSigner<'_, ClientCredentialKey> {
+        RequestSigner {
+            key: &self.client_credential_key,
+            key_id: self.client_id().to_string(),
+            domain: self.user_name.domain().clone(),
+        }
     }
 
     /// Whether the authentication service is known to have the user.
@@ -100,6 +114,11 @@ impl Account {
             AuthenticationServiceState::Finishing { .. } => None,
             AuthenticationServiceState::Registered { client_credential } => Some(client_credential),
         }
+    }
+
+    /// Whether the key server is known to have the user's storage key.
+    pub(crate) fn has_storage_key(&self) -> bool {
+        self.key_server.is_some()
     }
 
     /// Whether the queuing service is known to have the pseudonym.

@@ -1,8 +1,11 @@
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use tempfile::{TempDir, tempdir};
 
 use super::*;
+
+mod keys;
 
 fn open(directory: &TempDir) -> Result<Option<Home>, HomeError> {
     Home::open(directory.path(), Randomness::system(), Fuse::none())
@@ -22,15 +25,35 @@ fn state(mark: u8) -> State {
 }
 
 impl Home {
-    /// Leaves the account as version 1 of the state's form would have.
-    pub(crate) fn store_version_1(&self) {
+    /// Leaves the home as the given version of the state's form (1 or 2) had it: without a state key.
+    pub(crate) fn store_version(self, version: u16) {
         let state = self.load().unwrap().unwrap();
         let mut json: serde_json::Value = serde_json::from_slice(&state.to_json()).unwrap();
-        json["version"] = 1.into();
-        json["account"].as_object_mut().unwrap().remove("pseudonym").unwrap();
+        json["version"] = version.into();
+        if let Some(account) = json["account"].as_object_mut() {
+            account.remove("key_server").unwrap();
+            if version == 1 {
+                account.remove("pseudonym").unwrap();
+            }
+        }
         let json = serde_json::to_vec(&json).unwrap().into();
-        let sealed = self.sealing_key.seal(Kind::State, json, &mut Randomness::system());
-        fs::write(state_path(&self.directory), sealed).unwrap();
+        fs::write(state_path(&self.directory), self.keys.seal_under_device_key(Kind::State, json)).unwrap();
+        for path in self.all_key_packages().unwrap() {
+            let opened = self.keys.open(Kind::KeyPackages, &fs::read(&path).unwrap(), &path).unwrap();
+            fs::write(&path, self.keys.seal_under_device_key(Kind::KeyPackages, opened)).unwrap();
+        }
+        fs::remove_file(state_key_path(&self.directory)).unwrap();
+    }
+
+    /// What those files hold that are sealed and whole, by their names.
+    pub(crate) fn opened_files(&self) -> Vec<(String, Vec<u8>)> {
+        let packages = self.all_key_packages().unwrap().into_iter().map(|path| (Kind::KeyPackages, path));
+        let files = packages.chain([(Kind::State, state_path(&self.directory))]);
+        let opened = files.filter_map(|(kind, path)| {
+            let opened = self.keys.open(kind, &fs::read(&path).ok()?, &path).ok()?;
+            Some((path.display().to_string(), opened.to_vec()))
+        });
+        opened.collect()
     }
 }
 
@@ -108,7 +131,7 @@ fn a_state_that_was_damaged_anywhere_is_refused_and_left_as_it_is() {
     let mut damaged: Vec<Vec<u8>> = (0..sealed.len()).map(|length| sealed[..length].to_vec()).collect();
     for position in 0..sealed.len() {
         damaged.push(sealed.clone());
-        damaged.last_mut().unwrap()[position] ^= 1;
+        damaged.last_mut().unwrap()[position] ^= 2;
     }
     for bytes in damaged {
         fs::write(&path, &bytes).unwrap();
@@ -123,11 +146,11 @@ fn a_state_of_a_newer_version_is_named_as_such() {
     let directory = tempdir().unwrap();
     let home = create(&directory).unwrap();
     let path = state_path(directory.path());
-    fs::write(&path, b"VESTIBULE-STATE\x02whatever").unwrap();
+    fs::write(&path, b"VESTIBULE-STATE\x03whatever").unwrap();
     assert!(matches!(home.load(), Err(HomeError::NewerVersion(_))));
 
-    let newer = br#"{"version":3,"news":true}"#.to_vec().into();
-    let newer = home.sealing_key.seal(Kind::State, newer, &mut Randomness::system());
+    let newer = br#"{"version":4,"news":true}"#.to_vec().into();
+    let newer = home.keys.seal(Kind::State, newer, &mut Randomness::system());
     fs::write(&path, newer).unwrap();
     assert!(matches!(home.load(), Err(HomeError::NewerVersion(_))));
 }
@@ -137,7 +160,10 @@ fn a_state_opens_under_its_own_key_alone() {
     let (directory, other) = (tempdir().unwrap(), tempdir().unwrap());
     create(&directory).unwrap().store(&state(1)).unwrap();
     create(&other).unwrap().store(&state(2)).unwrap();
-    fs::copy(device_key_path(other.path()), device_key_path(directory.path())).unwrap();
+    let copy = |path: fn(&Path) -> PathBuf| fs::copy(path(other.path()), path(directory.path())).unwrap();
+    copy(device_key_path);
+    assert!(matches!(create(&directory), Err(HomeError::Damaged(_))));
+    copy(state_key_path);
     assert!(matches!(create(&directory).unwrap().load(), Err(HomeError::Damaged(_))));
 }
 
@@ -170,7 +196,7 @@ fn key_packages_are_removed_with_what_a_crash_left_of_them() {
     home.remove_key_packages_except(&[2]).unwrap();
     let mut left: Vec<_> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, ["device-key", "key-packages-2", "lock", "state"]);
+    assert_eq!(left, ["device-key", "key-packages-2", "lock", "state", "state-key"]);
 }
 
 #[test]
@@ -214,7 +240,7 @@ fn a_crash_while_a_home_is_made_does_not_hinder_the_next_attempt() {
         home.store(&state(1)).unwrap();
         assert_eq!(mark(&home), Some(1));
         if made {
-            assert!(points >= 6, "only {points} points");
+            assert!(points >= 12, "only {points} points");
             return;
         }
     }
@@ -229,5 +255,5 @@ fn neither_key_nor_state_is_readable_in_the_file() {
     assert!(!sealed.windows(6).any(|window| window == b"server"));
     home.store(&state(1)).unwrap();
     assert_ne!(fs::read(state_path(directory.path())).unwrap()[16..40], sealed[16..40], "a nonce was used twice");
-    assert!(format!("{home:?}").contains("sealing_key: SealingKey,"));
+    assert!(format!("{home:?}").contains("state_key: SealingKey }"));
 }

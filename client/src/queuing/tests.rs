@@ -17,6 +17,7 @@ use crate::api::Waiting;
 use crate::client::Options;
 use crate::fuse::Fuse;
 use crate::home::Home;
+use crate::password::PasswordUse;
 use crate::registration::{Stage, StageState};
 use crate::testing::{Device, FakeService, KEY_PACKAGES, replacing};
 use crate::transport::{Request, Response, TransportError};
@@ -50,16 +51,16 @@ async fn what_reaches_the_queuing_service_says_nothing_of_the_user() {
     let deployment = device.service.deployment();
     let user = &deployment.users[ALICE];
     let identifiers = ["alice".to_owned(), registered.client_id.uuid.to_string(), user.user_id.to_string()];
-    let (queuing, authentication): (Vec<_>, Vec<_>) =
+    let (queuing, others): (Vec<_>, Vec<_>) =
         deployment.requests.iter().partition(|request| request.path.starts_with("/v1/qs/"));
-    assert_eq!((queuing.len(), authentication.len()), (4, 3));
+    assert_eq!((queuing.len(), others.len()), (4, 5));
     for request in queuing {
         let said = format!("{} {:?} {}", request.path, request.headers, String::from_utf8_lossy(&request.body));
         assert!(!identifiers.iter().any(|identifier| said.contains(identifier)), "{said}");
         // Keys are asked for by everybody alike.
         assert!(request.path != "/v1/qs/keys" || request.headers.iter().all(|(name, _)| *name == "accept"));
     }
-    for request in authentication {
+    for request in others {
         let said = String::from_utf8_lossy(&request.body).into_owned();
         let pseudonyms = [registered.qs_user_id.to_string(), registered.qs_client_id.to_string()];
         assert!(!pseudonyms.iter().any(|pseudonym| said.contains(pseudonym)));
@@ -116,7 +117,7 @@ async fn the_queuing_services_stages_go_on_where_they_stopped() {
     let outcome = device.register(ALICE).await;
     outcome.result.unwrap();
     assert_eq!(outcome.progress[0], (Stage::QueuingService, StageState::Resumed));
-    assert_eq!(device.passwords_asked(), 1);
+    assert_eq!(device.passwords_asked(), [PasswordUse::New]);
 }
 
 #[tokio::test]
@@ -124,8 +125,7 @@ async fn an_account_of_before_there_was_a_queuing_service_gets_its_pseudonym() {
     let device = Device::new();
     let first = device.register(ALICE).await.result.unwrap();
     let home = Home::open(device.home.path(), Randomness::system(), Fuse::none()).unwrap().unwrap();
-    home.store_version_1();
-    drop(home);
+    home.store_version(1);
     assert!(device.client().status().is_ok());
     assert!(matches!(device.client().key_package_supply().await, Err(Error::RegistrationUnderWay(_))));
 
@@ -133,8 +133,10 @@ async fn an_account_of_before_there_was_a_queuing_service_gets_its_pseudonym() {
     let registered = outcome.result.unwrap();
     assert_eq!(registered.client_id, first.client_id);
     assert_ne!(registered.qs_client_id, first.qs_client_id);
-    assert_eq!(outcome.progress[0], (Stage::QueuingService, StageState::Resumed));
-    assert_eq!((outcome.progress.len(), device.passwords_asked()), (4, 1));
+    assert_eq!(outcome.progress[0], (Stage::KeyServer, StageState::Resumed));
+    assert_eq!(outcome.progress[2], (Stage::QueuingService, StageState::Started));
+    assert_eq!(outcome.progress.len(), 6);
+    assert_eq!(device.passwords_asked(), [PasswordUse::New, PasswordUse::Current]);
     device.assert_private_parts_are_kept();
 }
 

@@ -6,7 +6,6 @@ use vestibule_protocol::endpoint::{FinishRegistration, UserPath};
 use vestibule_protocol::problem::ProblemType;
 
 use super::Registration;
-use crate::api::RequestSigner;
 use crate::chain::{Chain, CredentialsError};
 use crate::error::Error;
 use crate::home::{Account, AuthenticationServiceState, KeptRequest};
@@ -29,14 +28,9 @@ pub(super) async fn run(registration: &mut Registration<'_>) -> Result<(), Error
 /// Sends the request as it was kept. The key of the credential to be is the key of the provisional one.
 async fn send(registration: &Registration<'_>, account: &Account, request: &KeptRequest) -> Result<Bytes, Error> {
     let user_name = account.user_name.clone();
-    let signer = RequestSigner {
-        key: &account.client_credential_key,
-        key_id: account.client_id().to_string(),
-        domain: user_name.domain().clone(),
-    };
     let path = UserPath { user_name };
     let service = &registration.session.authentication_service;
-    let answer = service.call_signed::<FinishRegistration, _>(&path, request.as_bytes(), &signer).await;
+    let answer = service.call_signed::<FinishRegistration, _>(&path, request.as_bytes(), &account.signer()).await;
     match answer {
         Ok(answer) => Ok(answer.client_credential),
         Err(error) if error.problem_type() == Some(ProblemType::UserNameTaken) => {

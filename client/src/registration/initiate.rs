@@ -14,16 +14,17 @@ use vestibule_protocol::endpoint::{
 use vestibule_protocol::keys::{ClientCredentialKey, HpkePrivateKey, SigningKey};
 use vestibule_protocol::limits::CLOCK_TOLERANCE;
 use vestibule_protocol::name::{ClientId, ClientUuid, UserId, UserName};
-use vestibule_protocol::opaque::{ClientRegistration, Parameters, Password};
+use vestibule_protocol::opaque::{ClientRegistration, Parameters};
 use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::queue::{QueueKeys, RatchetKey};
 use vestibule_protocol::time::Timestamp;
 
+use super::Registration;
 use super::queuing_service::new_pseudonym;
-use super::{PasswordError, PasswordSource, Registration};
 use crate::chain::Chain;
 use crate::error::Error;
 use crate::home::{Account, AuthenticationServiceState, ConnectionKey, KeptRequest, OwnQueue};
+use crate::password::{PasswordSource, PasswordUse};
 use crate::queuing::get_keys;
 use vestibule_protocol::randomness::Randomness;
 
@@ -38,7 +39,7 @@ pub(super) async fn run(registration: &mut Registration<'_>, password: &mut Pass
     let chain = Chain::choose(&offered, registration.user_name.domain(), session.trusted_root, now)?;
     // A name should not be taken for a registration that its last stages cannot complete.
     get_keys(session, &chain.root).await?;
-    let password = ask(password)?;
+    let password = registration.password(password, PasswordUse::New)?;
 
     let user_name = registration.user_name.clone();
     let application =
@@ -59,11 +60,6 @@ pub(super) async fn run(registration: &mut Registration<'_>, password: &mut Pass
     let root = chain.root.fingerprint();
     let account = application.into_account(registration, &chain, answer, opaque_registration_record);
     registration.session.keep_account(account, root)
-}
-
-fn ask(password: &mut PasswordSource<'_>) -> Result<Password, PasswordError> {
-    let password = password()?;
-    if password == Password::new(String::new()) { Err(PasswordError::Empty) } else { Ok(password) }
 }
 
 async fn initiate(registration: &Registration<'_>, body: &[u8]) -> Result<InitiateRegistrationResponse, Error> {
@@ -180,6 +176,7 @@ impl Application {
                 request,
                 client_credential_csr: self.csr.to_bytes(),
             },
+            key_server: None,
             pseudonym: Some(new_pseudonym(randomness)),
         }
     }

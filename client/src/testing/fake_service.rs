@@ -11,12 +11,12 @@ use sha2::{Digest as _, Sha256};
 use vestibule_protocol::clock::Clock;
 use vestibule_protocol::connection_package::ConnectionPackage;
 use vestibule_protocol::credential::{
-    AsCredential, AsIntermediateCredential, ClientCredentialCsr, ProvisionalCredential,
+    AsCredential, AsIntermediateCredential, ClientCredential, ClientCredentialCsr, ProvisionalCredential,
 };
 use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::endpoint::{
     FinishRegistrationRequest, FinishRegistrationResponse, GetCredentialsResponse, InitiateRegistrationRequest,
-    InitiateRegistrationResponse,
+    InitiateRegistrationResponse, OpenSessionRequest,
 };
 use vestibule_protocol::keys::{AsCredentialKey, AsIntermediateCredentialKey, SigningKey};
 use vestibule_protocol::limits::MAX_AS_CREDENTIAL_DAYS;
@@ -27,8 +27,10 @@ use vestibule_protocol::request_signature::{CoveredRequest, RequestSignature, Se
 
 use crate::transport::{Request, Response, Sending, Transport};
 
+mod key_server;
 mod queuing;
 
+use key_server::FakeKeyServer;
 use queuing::FakeQueuingService;
 
 pub(crate) struct FakeService {
@@ -43,10 +45,13 @@ pub(crate) struct Deployment {
     pub(crate) intermediate_key: SigningKey<AsIntermediateCredentialKey>,
     pub(crate) intermediate: AsIntermediateCredential,
     pub(crate) users: BTreeMap<String, User>,
+    pub(crate) key_server: FakeKeyServer,
     pub(crate) queuing: FakeQueuingService,
     /// Every request that arrived.
     pub(crate) requests: Vec<Request>,
     user_ids: BTreeSet<String>,
+    /// Under which identifiers passwords were registered, by the sealed registrations.
+    identifiers: BTreeMap<Vec<u8>, CredentialIdentifier>,
     opaque: ServerSetup,
     rng: StdRng,
 }
@@ -77,9 +82,11 @@ impl FakeService {
             intermediate_key,
             intermediate,
             users: BTreeMap::new(),
+            key_server: FakeKeyServer::default(),
             queuing,
             requests: Vec::new(),
             user_ids: BTreeSet::new(),
+            identifiers: BTreeMap::new(),
             opaque: ServerSetup::generate(&mut rng),
             rng,
         };
@@ -102,12 +109,21 @@ impl FakeService {
     fn answer(&self, request: &Request) -> Result<(u16, Value), Problem> {
         let deployment = &mut *self.deployment();
         deployment.requests.push(request.clone());
-        let is_for_queuing = request.path.starts_with("/v1/qs/");
-        assert_eq!(is_for_queuing, request.service == Service::Queuing);
+        let prefix = match request.service {
+            Service::Authentication => "/v1/as/",
+            Service::KeyServer => "/v1/ks/",
+            Service::Queuing => "/v1/qs/",
+            Service::Rendezvous => "/v1/rendezvous",
+        };
+        assert!(request.path.starts_with(prefix));
         match (request.method.as_str(), request.path.as_str()) {
             ("GET", "/v1/as/credentials") => Ok((200, deployment.credentials())),
             ("POST", "/v1/as/registrations") => Ok((200, deployment.initiate(&request.body, &self.clock)?)),
             ("PUT", path) if path.starts_with("/v1/as/users/") => Ok((201, deployment.finish(request, &self.clock)?)),
+            ("POST", "/v1/ks/sessions") => Ok((201, deployment.open_session(request, &self.clock)?)),
+            ("POST", path) if path.starts_with("/v1/ks/sessions/") => {
+                Ok((200, deployment.key_server.use_session(request, self.clock.now())?))
+            }
             ("GET", "/v1/qs/keys") => Ok((200, deployment.queuing.keys())),
             ("POST", "/v1/qs/users") => {
                 let signature = deployment.check_signature(request, &self.clock)?;
@@ -163,6 +179,7 @@ impl Deployment {
         let response = self.opaque.respond_to_registration(&request.opaque_registration_request.0, identifier.as_ref());
         let initiation_hash = Sha256::digest(body).into();
         let provisional = ProvisionalCredential::issue(&csr, initiation_hash, &self.intermediate_key, clock.now());
+        self.identifiers.insert(sealed_registration(&provisional).0, identifier);
         Ok(json!(InitiateRegistrationResponse {
             sealed_registration: sealed_registration(&provisional),
             provisional_credential: provisional.to_bytes(),
@@ -194,7 +211,7 @@ impl Deployment {
         provisional
             .check(&self.intermediate, clock.now())
             .map_err(|error| Problem::new(ProblemType::RegistrationExpired, error))?;
-        RegistrationRecord::from_upload(&body.opaque_registration_record.0).unwrap();
+        let record = RegistrationRecord::from_upload(&body.opaque_registration_record.0).unwrap();
         for package in &body.connection_packages {
             let (id, key) = (&client.client_id, &client.verifying_key);
             ConnectionPackage::verify_owner(&package.0, id, key, clock.now()).unwrap();
@@ -209,8 +226,32 @@ impl Deployment {
             request_digest,
             credential: credential.clone(),
         };
+        let identifier = self.identifiers[&body.sealed_registration.0];
+        self.key_server.register(&user_name, body.user_id, record, identifier);
         self.users.insert(user_name, user);
         Ok(json!(FinishRegistrationResponse { client_credential: credential }))
+    }
+
+    fn open_session(&mut self, request: &Request, clock: &Clock) -> Result<Value, Problem> {
+        let body = serde_json::from_slice(&request.body).unwrap();
+        if request.headers.iter().any(|(name, _)| *name == "signature") {
+            self.check_client_signature(request, &body, clock)?;
+        }
+        self.key_server.open_session(&body, &self.opaque, clock.now(), &mut self.rng)
+    }
+
+    fn check_client_signature(
+        &self,
+        request: &Request,
+        body: &OpenSessionRequest,
+        clock: &Clock,
+    ) -> Result<(), Problem> {
+        let signature = self.check_signature(request, clock)?;
+        let user = self.users.get(body.user_name.as_str()).filter(|user| user.client_id == signature.key_id());
+        let user = user.ok_or_else(|| Problem::new(ProblemType::ClientUnknown, "unknown"))?;
+        let credential = ClientCredential::verify_chain(&user.credential.0, &self.intermediate, clock.now()).unwrap();
+        let verified = signature.verify(&credential.payload().verifying_key);
+        verified.map_err(|error| Problem::new(ProblemType::SignatureInvalid, error))
     }
 
     fn check_signature(&self, request: &Request, clock: &Clock) -> Result<RequestSignature, Problem> {

@@ -86,8 +86,10 @@ async fn requests_share_a_connection_with_those_to_the_same_service_alone() {
         (Service::Authentication, 1),
         (Service::Authentication, 1),
         (Service::Queuing, 2),
-        (Service::Authentication, 2),
-        (Service::Queuing, 2),
+        (Service::KeyServer, 3),
+        (Service::Authentication, 3),
+        (Service::Queuing, 3),
+        (Service::KeyServer, 3),
     ] {
         let path = "/".to_owned();
         let request = Request { service, method: Method::Get, path, headers: Vec::new(), body: Vec::new() };

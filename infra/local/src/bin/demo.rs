@@ -1,5 +1,5 @@
-//! `cargo demo`: a local cloud in memory, two users who register on it and find each other, and what each service knows
-//! afterwards.
+//! `cargo demo`: a local cloud in memory, two users who register on it and find each other, a key that follows one of them
+//! to another device, and what each service knows afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use vestibule_client::{Client, Options, Password, Registered, StageState, UserName};
 use vestibule_local::{FUNCTIONS, LocalCloud, Service, ServiceCall};
 
-/// Whatever is shorter, such as the kind of an item, identifies nobody.
+/// Whatever is shorter, such as the kind of an item, identifies nobody, nor does a number that counts items from one.
 const SHORTEST_IDENTIFIER: usize = 13;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -43,7 +43,7 @@ async fn demonstrate(out: &mut (impl Write + Send)) -> Result<()> {
     let phone = Options::new(homes.path().join("phone")).server(cloud.url().parse()?);
     let alice: UserName = "alice@localhost".parse()?;
     let registered = register(out, phone.clone(), &alice, "phone").await?;
-    let alices = Client::open(phone)?;
+    let mut alices = Client::open(phone)?;
     let status = alices.status()?;
     line(out, "client id", &registered.client_id.to_string())?;
     let days = status.credential_validity.lifetime().as_secs() / (24 * 60 * 60);
@@ -62,7 +62,22 @@ async fn demonstrate(out: &mut (impl Write + Send)) -> Result<()> {
 
     writeln!(
         out,
-        "\n4. Bob registers too. Alice has shown him her friendship code, and he claims one of her KeyPackages."
+        "\n4. On her tablet, which is empty, Alice types name and password: the key server gives her storage key back."
+    )?;
+    let on_phone = alices.storage_key(None, password()).await?.fingerprint();
+    let mut tablet = Client::open(Options::new(homes.path().join("tablet")).server(cloud.url().parse()?))?;
+    let on_tablet = tablet.storage_key(Some(&alice), password()).await?.fingerprint();
+    line(out, "fingerprint on the phone", &on_phone.to_string())?;
+    line(out, "fingerprint on the tablet", &on_tablet.to_string())?;
+    if on_phone != on_tablet {
+        return Err("the two storage keys differ".into());
+    }
+    let log = alices.audit_log(None, password()).await?;
+    line(out, "audit log", &format!("{} entries, {}", log.entries.len(), log.chain.name()))?;
+
+    writeln!(
+        out,
+        "\n5. Bob registers too. Alice has shown him her friendship code, and he claims one of her KeyPackages."
     )?;
     let laptop = Options::new(homes.path().join("laptop")).server(cloud.url().parse()?);
     register(&mut io::sink(), laptop.clone(), &"bob@localhost".parse()?, "laptop").await?;
@@ -75,8 +90,8 @@ async fn demonstrate(out: &mut (impl Write + Send)) -> Result<()> {
     }
     line(out, "left to be claimed", &alices.key_package_supply().await?.remaining.to_string())?;
 
-    writeln!(out, "\n5. What the authentication service keeps, and what the queuing service keeps.")?;
-    let of_names = show_kinds(out, &cloud, &["AsTable", "AsQueueTable"]).await?;
+    writeln!(out, "\n6. What the authentication service and the key server keep, and what the queuing service keeps.")?;
+    let of_names = show_kinds(out, &cloud, &["AsTable", "AsQueueTable", "KsTable", "KsSessionTable"]).await?;
     let of_pseudonyms = show_kinds(out, &cloud, &["QsTable", "QsQueueTable"]).await?;
     let shared = of_names.intersection(&of_pseudonyms).count();
     line(
@@ -85,10 +100,10 @@ async fn demonstrate(out: &mut (impl Write + Send)) -> Result<()> {
         &format!("{shared} names, ids, keys or credentials: nothing links a user to a pseudonym"),
     )?;
     if shared > 0 {
-        return Err("the two services have something in common".into());
+        return Err("the services have something in common".into());
     }
 
-    writeln!(out, "\n6. Mallory wants to be alice too.")?;
+    writeln!(out, "\n7. Mallory wants to be alice too.")?;
     let laptop = Options::new(homes.path().join("mallory")).server(cloud.url().parse()?);
     match register(&mut io::sink(), laptop, &alice, "laptop").await {
         Err(error) => line(out, "refused", &error.to_string())?,
@@ -111,13 +126,16 @@ async fn register(
     user_name: &UserName,
     device: &str,
 ) -> Result<Registered> {
-    let password = || Ok(Password::new("correct horse battery staple".to_owned()));
     let observer = |progress: vestibule_client::Progress| {
         if progress.state == StageState::Done {
             let _ = line(out, "done", progress.stage.title());
         }
     };
-    Ok(Client::open(options)?.register(user_name, device, password, observer).await?)
+    Ok(Client::open(options)?.register(user_name, device, |_| Ok(password()), observer).await?)
+}
+
+fn password() -> Password {
+    Password::new("correct horse battery staple".to_owned())
 }
 
 /// Shows the kinds of item in these tables. Gives every text and every byte string in them that could tell one user from
@@ -133,10 +151,14 @@ async fn show_kinds(out: &mut impl Write, cloud: &LocalCloud, tables: &[&str]) -
             let texts = attribute["S"].as_str().into_iter().chain(attribute["B"].as_str());
             // A key's kind and its value.
             let parts = texts.flat_map(|text| text.split('#'));
-            values.extend(parts.filter(|part| part.len() >= SHORTEST_IDENTIFIER).map(str::to_owned));
+            values.extend(parts.filter(|part| can_identify(part)).map(str::to_owned));
         }
     }
     Ok(values)
+}
+
+fn can_identify(part: &str) -> bool {
+    part.len() >= SHORTEST_IDENTIFIER && !part.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn line(out: &mut impl Write, name: &str, text: &str) -> io::Result<()> {
