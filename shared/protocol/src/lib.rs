@@ -27,4 +27,5 @@ pub mod rendezvous;
 pub mod request_signature;
 pub mod signed;
 pub mod symmetric;
+mod text_form;
 pub mod time;

@@ -1,16 +1,11 @@
 //! The records of the queuing service: identifiers, client records, the service's own keys, answers to claims.
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use crate::credential::ProtocolVersion;
-use crate::encoding;
 use crate::keys::{QsClientRecordKey, QsUserRecordKey, SigningKey, VerifyingKey};
 use crate::signed::{SignedError, SignedPayload, Unverified, Verified, labelled_hash};
+use crate::text_form::bytes_text_form;
 
 mod claim;
 mod keys;
@@ -44,48 +39,7 @@ macro_rules! qs_id {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(&encoding::encode(&self.0))
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, formatter)
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = QsIdError;
-
-            fn from_str(text: &str) -> Result<Self, QsIdError> {
-                encoding::decode(text).and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(QsIdError)
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-            }
-        }
-
-        #[cfg(feature = "schema")]
-        impl schemars::JsonSchema for $name {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({ "type": "string", "contentEncoding": "base64url" })
-            }
-        }
+        bytes_text_form!($name, QsIdError);
     };
 }
 

@@ -116,8 +116,6 @@ impl Path for RendezvousPath {
 #[serde(deny_unknown_fields)]
 pub struct JoinRendezvousRequest {
     /// The existing client, `user name/client UUID`.
-    #[serde(with = "client_id_text")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub client_id: ClientId,
     /// The ticket (32 random bytes) that is to open the existing device's side of the mailbox. A secret of the device
     /// and the relay.
@@ -136,22 +134,6 @@ pub struct JoinRendezvousResponse {
     pub relay_url: String,
     /// Until when the mailbox lasts.
     pub expires_at: Timestamp,
-}
-
-/// A client id as JSON has it: its text.
-mod client_id_text {
-    use serde::de::Error as _;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use crate::name::ClientId;
-
-    pub(super) fn serialize<S: Serializer>(client_id: &ClientId, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(client_id)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ClientId, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
 }
 
 #[cfg(test)]

@@ -1,19 +1,16 @@
 //! Sessions: what they are called, and what for.
 
-use std::fmt;
-use std::str::FromStr;
-
 use rand::{CryptoRng, RngCore};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use tls_codec::{DeserializeBytes, Serialize as _, TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use super::client::RegistrationUnderWay;
 use super::operations::{ChangePassword, CompleteRegistration, RequestOperation};
-use crate::encoding::{self, Bytes};
+use crate::encoding::Bytes;
 use crate::name::UserName;
 use crate::opaque::{FinishedRegistration, REGISTRATION_REQUEST_LENGTH, REGISTRATION_RESPONSE_LENGTH};
 use crate::signed::labelled;
+use crate::text_form::bytes_text_form;
 
 /// The kinds of session.
 #[derive(
@@ -104,48 +101,7 @@ impl SessionId {
 #[error("a session id is 16 bytes in base64url without padding")]
 pub struct SessionIdError;
 
-impl FromStr for SessionId {
-    type Err = SessionIdError;
-
-    fn from_str(text: &str) -> Result<Self, SessionIdError> {
-        encoding::decode(text).and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(SessionIdError)
-    }
-}
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&encoding::encode(&self.0))
-    }
-}
-
-impl fmt::Debug for SessionId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, formatter)
-    }
-}
-
-impl Serialize for SessionId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for SessionId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-}
-
-#[cfg(feature = "schema")]
-impl schemars::JsonSchema for SessionId {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "SessionId".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "contentEncoding": "base64url" })
-    }
-}
+bytes_text_form!(SessionId, SessionIdError);
 
 /// The OPAQUE registration inside the opening of a session that changes the password.
 #[derive(Clone, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]

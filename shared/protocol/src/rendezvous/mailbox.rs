@@ -1,16 +1,14 @@
 //! What opens a mailbox of the relay: its id and a ticket.
 
 use std::fmt;
-use std::str::FromStr;
 
 use rand::{CryptoRng, RngCore};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use crate::encoding::{self, SecretBytes as _, equal_in_constant_time};
 use crate::signed::labelled_hash;
 use crate::symmetric::{RendezvousTicket, SYMMETRIC_SECRET_LENGTH};
+use crate::text_form::bytes_text_form;
 
 /// The WebSocket subprotocol (RFC 6455, section 1.9) that devices ask for and the relay agrees to.
 pub const RELAY_SUBPROTOCOL: &str = "vestibule.relay.1";
@@ -46,48 +44,7 @@ impl MailboxId {
     }
 }
 
-impl FromStr for MailboxId {
-    type Err = MailboxIdError;
-
-    fn from_str(text: &str) -> Result<Self, MailboxIdError> {
-        encoding::decode(text).and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(MailboxIdError)
-    }
-}
-
-impl fmt::Display for MailboxId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&encoding::encode(&self.0))
-    }
-}
-
-impl fmt::Debug for MailboxId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, formatter)
-    }
-}
-
-impl Serialize for MailboxId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for MailboxId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-}
-
-#[cfg(feature = "schema")]
-impl schemars::JsonSchema for MailboxId {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "MailboxId".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "contentEncoding": "base64url" })
-    }
-}
+bytes_text_form!(MailboxId, MailboxIdError);
 
 /// What the relay keeps of a [`RendezvousTicket`]: a labelled SHA-256 hash, 32 bytes. Compared in constant time.
 #[derive(Clone, Copy)]
