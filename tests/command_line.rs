@@ -62,6 +62,11 @@ fn vestibule(dev: &Dev, home: &Path, arguments: &[&str], stdin: &str) -> Output 
 }
 
 fn vestibule_at(server: &str, home: &Path, arguments: &[&str], stdin: &str) -> Output {
+    start(server, home, arguments, stdin).wait_with_output().unwrap()
+}
+
+/// The command, running, with all of its input.
+fn start(server: &str, home: &Path, arguments: &[&str], stdin: &str) -> Child {
     let mut process = Command::new(binaries().join("vestibule"))
         .args(["--server", server, "--home"])
         .arg(home)
@@ -73,7 +78,7 @@ fn vestibule_at(server: &str, home: &Path, arguments: &[&str], stdin: &str) -> O
         .unwrap();
     // A command that does not read its input may be gone already.
     let _ = process.stdin.take().unwrap().write_all(stdin.as_bytes());
-    process.wait_with_output().unwrap()
+    process
 }
 
 fn events(output: &Output) -> Vec<Value> {
@@ -111,6 +116,36 @@ fn a_user_registers_with_the_command_and_a_killed_server_forgets_nothing() {
     assert_eq!(error["problem"], "urn:vestibule:problem:user-name-taken");
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.starts_with("error: ") && stderr.trim_end().lines().count() == 1, "{stderr}");
+}
+
+#[test]
+fn a_registration_killed_again_and_again_is_completed_by_the_run_that_lives() {
+    let dev = Dev::start(&["--memory"]);
+    let home = tempfile::tempdir().unwrap();
+    let arguments = ["--json", "register", "alice@localhost", "--device", "phone", "--password-stdin"];
+    // Each run gets a little further than it says before it is killed.
+    let mut kills = 0;
+    for lines in [1, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8, 9] {
+        let mut process = start(&dev.url, home.path(), &arguments, "correct horse\n");
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        for _ in 0..lines {
+            output.read_line(&mut line).unwrap();
+        }
+        process.kill().unwrap();
+        let status = process.wait().unwrap();
+        kills += usize::from(status.code().is_none());
+        if line.contains("\"registered\"") {
+            break;
+        }
+    }
+    assert!(kills >= 3, "only {kills} were killed");
+    let output = vestibule(&dev, home.path(), &arguments, "correct horse\n");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let checked = vestibule(&dev, home.path(), &["storage-key", "check", "--password-stdin"], "correct horse\n");
+    assert_eq!(checked.status.code(), Some(0), "{checked:?}");
+    let status = events(&vestibule(&dev, home.path(), &["--json", "status"], ""));
+    assert_eq!(status[0]["key_packages"]["remaining"], 100);
 }
 
 #[test]

@@ -12,7 +12,8 @@ use vestibule_tests::TestCloud;
 
 use crate::scenarios::{Prepared, SCENARIOS, Scenario};
 
-const FAULTS: [Fault; 4] = [Fault::BeforeEffect, Fault::AfterEffect, Fault::Throttled, Fault::TransactionConflict];
+const FAULTS: [Fault; 5] =
+    [Fault::BeforeEffect, Fault::AfterEffect, Fault::Throttled, Fault::TransactionConflict, Fault::Unprocessed];
 
 /// How long a fault lasts.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +40,8 @@ async fn whatever_fails_the_retry_ends_as_if_nothing_had() {
         let mut runs = JoinSet::new();
         let places = Arc::new(Semaphore::new(8));
         for (position, operation) in operations.into_iter().enumerate() {
-            for fault in FAULTS {
+            let is_batch = operation.starts_with("Batch");
+            for fault in FAULTS.into_iter().filter(|fault| is_batch || *fault != Fault::Unprocessed) {
                 for duration in [Duration::OneAttempt, Duration::EveryAttempt] {
                     let (places, operation) = (Arc::clone(&places), operation.clone());
                     runs.spawn(async move {

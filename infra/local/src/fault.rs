@@ -19,6 +19,8 @@ pub enum Fault {
     /// DynamoDB answers that another transaction holds an item, and has done nothing. A call that cannot conflict (a
     /// plain read, a batch, another service) goes through.
     TransactionConflict,
+    /// DynamoDB takes a batch and does nothing of it. A call that is no batch goes through.
+    Unprocessed,
     /// API Gateway answers that the connection is gone, which it may not be. Other services are called as usual.
     Gone,
 }
@@ -50,6 +52,8 @@ impl Fault {
             (Self::Throttled, Service::ApiGatewayManagement) => Some(connections::limit_exceeded()),
             (Self::TransactionConflict, Service::DynamoDb) => transaction_conflict(call),
             (Self::TransactionConflict, Service::SecretsManager | Service::ApiGatewayManagement) => None,
+            (Self::Unprocessed, Service::DynamoDb) => unprocessed(call),
+            (Self::Unprocessed, Service::SecretsManager | Service::ApiGatewayManagement) => None,
             (Self::Gone, Service::ApiGatewayManagement) => Some(connections::gone()),
             (Self::Gone, Service::DynamoDb | Service::SecretsManager) => None,
         }
@@ -73,6 +77,16 @@ fn transaction_conflict(call: &ServiceCall) -> Option<Answer> {
         "DeleteItem" | "PutItem" | "UpdateItem" => {
             Some(Answer::error(400, "com.amazonaws.dynamodb.v20120810#TransactionConflictException", CONFLICT))
         }
+        _ => None,
+    }
+}
+
+/// DynamoDB says what of a batch it left undone in the form in which it was asked for.
+fn unprocessed(call: &ServiceCall) -> Option<Answer> {
+    let items = &call.body["RequestItems"];
+    match call.operation.as_str() {
+        "BatchGetItem" => Some(Answer::ok(&json!({ "Responses": {}, "UnprocessedKeys": items }))),
+        "BatchWriteItem" => Some(Answer::ok(&json!({ "UnprocessedItems": items }))),
         _ => None,
     }
 }
