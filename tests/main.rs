@@ -7,6 +7,7 @@ mod documents;
 mod faults;
 mod key_server;
 mod permissions;
+mod provisioning;
 mod queuing_service;
 mod registration;
 mod scenarios;
