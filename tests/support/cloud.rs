@@ -48,6 +48,8 @@ impl TestCloud {
             .parameter("QsUsersPerSourceAndHour", "1000000")
             .parameter("ClaimsPerSourceAndHour", "1000000")
             .parameter("ClaimsPerFriendshipTokenAndHour", "1000000")
+            .parameter("RendezvousPerSourceAndHour", "1000000")
+            .parameter("JoinsPerClientAndHour", "1000000")
             .provision(|operator| async move {
                 vestibule_local::provision(&operator, &mut StdRng::seed_from_u64(Self::KEY_SEED)).await
             });
@@ -103,7 +105,7 @@ impl TestCloud {
     /// Every item of every table, but for the counts of rate limits.
     pub async fn state(&self) -> Vec<Value> {
         let mut items = Vec::new();
-        for table in ["AsTable", "AsQueueTable", "KsTable", "KsSessionTable", "QsTable", "QsQueueTable"] {
+        for table in ["AsTable", "AsQueueTable", "KsTable", "KsSessionTable", "QsTable", "QsQueueTable", "RsTable"] {
             items.extend(self.cloud.items(table).await.expect("the table can be read"));
         }
         items.retain(|item| !item["pk"]["S"].as_str().expect("a key").contains("BUCKET#"));

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use vestibule_backend::authentication_service::public_credentials;
 use vestibule_backend::dynamodb::Item;
 use vestibule_backend::secret::{
-    AsSigningDocument, IntermediateDocument, OpaqueDocument, SealingAsDocument, SealingKsDocument, SecretKey, to_json,
+    AsSigningDocument, IntermediateDocument, OpaqueDocument, SealingAsDocument, SealingKsDocument, SealingRsDocument,
+    SecretKey, to_json,
 };
 use vestibule_protocol::credential::{AsCredential, AsIntermediateCredential, CredentialError};
 use vestibule_protocol::encoding::{Bytes, secret};
@@ -101,6 +102,7 @@ impl Deployment {
         let sealing_as = SealingAsDocument::generate(rng);
         let queuing_service = QueuingServiceKeys::generate(&root, &root_key, now, rng);
         let key_server_secret = key_server_secret(rng);
+        let rendezvous_service_secret = rendezvous_service_secret(rng);
         Self {
             queuing_service,
             root_fingerprint: root.fingerprint(),
@@ -114,6 +116,7 @@ impl Deployment {
                 SecretDocumentJson { logical_id: "OpaqueSecret", purpose: "opaque", json: to_json(opaque) },
                 SecretDocumentJson { logical_id: "SealingAsSecret", purpose: "sealing-as", json: to_json(sealing_as) },
                 key_server_secret,
+                rendezvous_service_secret,
             ],
             root: RootDocument { credential: root.to_bytes(), signing_key: root_key },
         }
@@ -129,4 +132,10 @@ impl Deployment {
 pub fn key_server_secret(rng: &mut (impl RngCore + CryptoRng)) -> SecretDocumentJson {
     let sealing_ks = SealingKsDocument::generate(rng);
     SecretDocumentJson { logical_id: "SealingKsSecret", purpose: "sealing-ks", json: to_json(sealing_ks) }
+}
+
+/// Makes the document of the rendezvous service, which depends on no other key.
+pub fn rendezvous_service_secret(rng: &mut (impl RngCore + CryptoRng)) -> SecretDocumentJson {
+    let sealing_rs = SealingRsDocument { bucket_key: SecretKey::generate(rng) };
+    SecretDocumentJson { logical_id: "SealingRsSecret", purpose: "sealing-rs", json: to_json(sealing_rs) }
 }

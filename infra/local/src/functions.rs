@@ -30,6 +30,11 @@ pub const FUNCTIONS: &[FunctionEntry] = &[
     FunctionEntry::http::<qs_publish_key_packages::QsPublishKeyPackages>(),
     FunctionEntry::http::<qs_get_key_packages::QsGetKeyPackages>(),
     FunctionEntry::http::<qs_claim_key_packages::QsClaimKeyPackages>(),
+    FunctionEntry::http::<rs_create::RsCreate>(),
+    FunctionEntry::http::<rs_join::RsJoin>(),
+    FunctionEntry::websocket::<rs_connect::RsConnect>(),
+    FunctionEntry::websocket::<rs_relay::RsRelay>(),
+    FunctionEntry::websocket::<rs_disconnect::RsDisconnect>(),
 ];
 
 impl FunctionEntry {

@@ -48,6 +48,10 @@ pub async fn provision(
         // A state directory from before there was a key server.
         put_secrets(operator, &[vestibule_keys::key_server_secret(rng)])?;
     }
+    if !operator.has_secret("SealingRsSecret") {
+        // One from before there was a rendezvous service.
+        put_secrets(operator, &[vestibule_keys::rendezvous_service_secret(rng)])?;
+    }
     Ok(())
 }
 

@@ -88,6 +88,12 @@ impl Item {
         self.get_number(name).map(Timestamp::from_seconds)
     }
 
+    /// The set of numbers of an attribute; none if there is no such attribute, as DynamoDB knows no empty sets.
+    pub fn get_numbers(&self, name: &str) -> Option<Vec<u64>> {
+        let Some(value) = self.0.get(name) else { return Some(Vec::new()) };
+        value.as_ns().ok()?.iter().map(|number| number.parse().ok()).collect()
+    }
+
     /// The list of bytes of an attribute.
     pub fn get_bytes_list(&self, name: &str) -> Option<Vec<&[u8]>> {
         self.0.get(name)?.as_l().ok()?.iter().map(|value| value.as_b().ok().map(Blob::as_ref)).collect()
@@ -127,6 +133,19 @@ pub(crate) fn put_new(table: &str, item: Item) -> Put {
         .table_name(table)
         .set_item(Some(item.into()))
         .condition_expression(format!("attribute_not_exists({PARTITION_KEY})"))
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+        .build()
+        .expect("a table and an item are given")
+}
+
+/// The part of a transaction that puts an item where none is, or one that has expired. The one that is there comes back
+/// if it fails.
+pub(crate) fn put_if_none_lives(table: &str, item: Item, now: Timestamp) -> Put {
+    Put::builder()
+        .table_name(table)
+        .set_item(Some(item.into()))
+        .condition_expression(format!("attribute_not_exists({PARTITION_KEY}) OR {EXPIRES_AT} <= :now"))
+        .expression_attribute_values(":now", number(now.seconds()))
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
         .build()
         .expect("a table and an item are given")

@@ -16,7 +16,8 @@ mod documents;
 
 pub use documents::{
     AsSigning, AsSigningDocument, IntermediateDocument, IntermediateSigner, Opaque, OpaqueDocument, QsDocument,
-    Sealing, SealingAsDocument, SealingDocument, SealingKsDocument, SealingQsDocument, SealingService, SecretKey,
+    Sealing, SealingAsDocument, SealingDocument, SealingKsDocument, SealingQsDocument, SealingRsDocument,
+    SealingService, SecretKey,
 };
 
 /// How long a document is used before it is read again. A rotation overlaps for much longer.

@@ -42,6 +42,8 @@ pub const ENDPOINTS: &[&Description] = &[
     &PublishKeyPackages::DESCRIPTION,
     &GetKeyPackages::DESCRIPTION,
     &ClaimKeyPackages::DESCRIPTION,
+    &CreateRendezvous::DESCRIPTION,
+    &JoinRendezvous::DESCRIPTION,
 ];
 
 /// An HTTP method that an endpoint has.

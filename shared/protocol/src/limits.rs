@@ -97,6 +97,10 @@ pub const AUDIT_ENTRY_LIFETIME: Duration = Duration::from_secs(366 * DAY.as_secs
 /// How long a rendezvous code may be joined after it was created, and how long its mailbox lasts after it was joined.
 pub const RENDEZVOUS_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
+/// How long after its creation a rendezvous is forgotten: until then its code is not given out again, and its mailbox
+/// says how it ended. Longer than code and mailbox can last together.
+pub const RENDEZVOUS_RETENTION: Duration = Duration::from_secs(60 * 60);
+
 /// The largest body of a request to create or to join a rendezvous.
 pub const MAX_RENDEZVOUS_REQUEST_LENGTH: usize = 1024;
 

@@ -7,8 +7,9 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::endpoint::{
-    Authentication, ClaimKeyPackages, CreateQsUser, Description, ENDPOINTS, Endpoint, FinishRegistration,
-    GetCredentials, GetKeyPackages, GetQsKeys, InitiateRegistration, OpenSession, PublishKeyPackages, UseSession,
+    Authentication, ClaimKeyPackages, CreateQsUser, CreateRendezvous, Description, ENDPOINTS, Endpoint,
+    FinishRegistration, GetCredentials, GetKeyPackages, GetQsKeys, InitiateRegistration, JoinRendezvous, OpenSession,
+    PublishKeyPackages, UseSession,
 };
 use crate::problem::{PROBLEM_MEDIA_TYPE, ProblemDocument, ProblemType};
 
@@ -27,6 +28,8 @@ pub fn document() -> Value {
     paths.add::<PublishKeyPackages>();
     paths.add::<GetKeyPackages>();
     paths.add::<ClaimKeyPackages>();
+    paths.add::<CreateRendezvous>();
+    paths.add::<JoinRendezvous>();
     let problem = paths.schema::<ProblemDocument>();
     debug_assert_eq!(problem, json!({ "$ref": "#/components/schemas/Problem" }));
     json!({

@@ -52,6 +52,26 @@ impl Clients {
         self.signer(&signature, user_name).await.map(Some)
     }
 
+    /// Makes sure that this client signed the request: one read.
+    ///
+    /// # Errors
+    /// [`ProblemType::ClientUnknown`] if there is no such client (any more) or another one signed, the problem of a signature
+    /// that is missing or not right, or that of a failed call.
+    pub async fn authenticate<E: Endpoint>(
+        &self,
+        request: &EndpointRequest<E>,
+        client_id: &ClientId,
+        tag: &str,
+        now: Timestamp,
+    ) -> Result<(), Problem> {
+        let signature = request.signature(tag, now)?;
+        if signature.key_id() != client_id.to_string() {
+            let detail = "the signature's keyid must be the client id in the body";
+            return Err(Problem::new(ProblemType::ClientUnknown, detail));
+        }
+        self.signer(&signature, &client_id.user_name).await.map(drop)
+    }
+
     /// The client of `user_name` that the signature names as its key, if it is its key's: a live record and not the
     /// credential's chain is what counts.
     async fn signer(&self, signature: &RequestSignature, user_name: &UserName) -> Result<ClientId, Problem> {

@@ -236,6 +236,23 @@ impl SecretDocument for QsDocument {
     }
 }
 
+/// The document `sealing-rs`.
+#[derive(Serialize, Deserialize)]
+pub struct SealingRsDocument {
+    /// What names rate-limit buckets.
+    #[serde(with = "secret")]
+    pub bucket_key: SecretKey,
+}
+
+impl SecretDocument for SealingRsDocument {
+    const PURPOSE: &'static str = "sealing-rs";
+    type Secret = BucketKey;
+
+    fn open(self, _: &Domain, _: Timestamp) -> Result<BucketKey, &'static str> {
+        Ok(BucketKey::new(self.bucket_key.0))
+    }
+}
+
 /// The document `sealing-qs`.
 #[derive(Serialize, Deserialize)]
 pub struct SealingQsDocument {
