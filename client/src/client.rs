@@ -22,10 +22,13 @@ use crate::fuse::Fuse;
 use crate::home::{Account, Home, QueuingServiceState, State};
 use crate::queuing::{self, ClaimedKeyPackage, DEFAULT_KEY_PACKAGES, KeyPackageSupply, Published};
 use crate::registration::{PasswordError, Progress, Registration};
+use crate::relay::RelayTransport;
 use crate::server_url::ServerUrl;
 use crate::session::Session;
 use crate::transport::{HttpTransport, Transport};
 use vestibule_protocol::randomness::Randomness;
+
+mod rendezvous;
 
 /// The longest name of a device, in characters.
 pub const MAX_DEVICE_NAME_LENGTH: usize = 64;
@@ -41,6 +44,7 @@ pub struct Options {
     server: Option<ServerUrl>,
     trusted_root: Option<Fingerprint>,
     transport: Option<Arc<dyn Transport>>,
+    relay_transport: Option<Arc<dyn RelayTransport>>,
     clock: Clock,
     randomness: Randomness,
     retry_policy: RetryPolicy,
@@ -58,6 +62,7 @@ impl Options {
             server: None,
             trusted_root: None,
             transport: None,
+            relay_transport: None,
             clock: Clock::system(),
             randomness: Randomness::system(),
             retry_policy: RetryPolicy::default(),
@@ -82,6 +87,11 @@ impl Options {
     /// How requests are sent. By default through [`HttpTransport`].
     pub fn transport(self, transport: Arc<dyn Transport>) -> Self {
         Self { transport: Some(transport), ..self }
+    }
+
+    /// How the relay is reached. By default through [`WebSocketTransport`](crate::WebSocketTransport).
+    pub fn relay_transport(self, relay_transport: Arc<dyn RelayTransport>) -> Self {
+        Self { relay_transport: Some(relay_transport), ..self }
     }
 
     /// The clock. By default the system's.

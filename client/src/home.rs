@@ -8,6 +8,7 @@
 //! | `device-key` | the 32 bytes that seal the others |
 //! | `state` | the sealed state |
 //! | `key-packages-<generation>` | the sealed private parts of a generation of KeyPackages |
+//! | `rendezvous` | the sealed state of a rendezvous, for as long as it lasts |
 //! | `*.new` | a file not completely written yet; ignored and replaced |
 //!
 //! The directory is the user's alone (0700), the files too (0600). What cannot be read is never overwritten.
@@ -23,11 +24,13 @@ mod files;
 mod json;
 mod key_packages;
 mod pseudonym;
+mod rendezvous;
 mod sealing;
 mod state;
 
 pub(crate) use key_packages::PrivateKeyPackages;
 pub(crate) use pseudonym::{Generation, Pseudonym, PublicationUnderWay, Publications, QueuingServiceState};
+pub(crate) use rendezvous::{ApplicationState, KeptRendezvous, KeptSession, RendezvousToKeep};
 use sealing::{Kind, SealingKey};
 pub(crate) use state::{Account, AuthenticationServiceState, ConnectionKey, KeptRequest, OwnQueue, State};
 

@@ -32,6 +32,8 @@ mod fuse;
 mod home;
 mod queuing;
 mod registration;
+mod relay;
+mod rendezvous;
 mod server_url;
 mod session;
 mod text;
@@ -45,6 +47,8 @@ pub use fuse::{Fuse, Stopped};
 pub use home::HomeError;
 pub use queuing::{ClaimedKeyPackage, DEFAULT_KEY_PACKAGES, KeyPackageSupply, LOW_SUPPLY, Published, QsKeysError};
 pub use registration::{PasswordError, Progress, Stage, StageState};
+pub use relay::{RelayConnection, RelayError, RelayTransport, RelayUrl, RelayUrlError, Relaying, WebSocketTransport};
+pub use rendezvous::{Incoming, PeerPresence, Rendezvous, RendezvousError, SecuredChannel};
 pub use server_url::{ServerUrl, ServerUrlError};
 pub use transport::{HttpTransport, Request, Response, Sending, Transport, TransportError};
 pub use vestibule_key_packages::PrivateKeyPackage;
@@ -53,6 +57,7 @@ pub use vestibule_protocol::friendship::{FriendshipCode, FriendshipCodeError};
 pub use vestibule_protocol::name::UserName;
 pub use vestibule_protocol::opaque::Password;
 pub use vestibule_protocol::randomness::Randomness;
+pub use vestibule_protocol::rendezvous::{ChannelMessage, EndReason, Pairing, PairingError, Role, SendError};
 
 #[cfg(test)]
 mod testing;

@@ -31,6 +31,8 @@ pub(super) enum Kind {
     State,
     /// The private parts of a generation of KeyPackages.
     KeyPackages,
+    /// A rendezvous under way.
+    Rendezvous,
 }
 
 impl Kind {
@@ -38,6 +40,7 @@ impl Kind {
         match self {
             Self::State => b"VESTIBULE-STATE",
             Self::KeyPackages => b"VESTIBULE-PACKS",
+            Self::Rendezvous => b"VESTIBULE-MEETS",
         }
     }
 
