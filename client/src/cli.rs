@@ -13,6 +13,12 @@
 //! | `published` | `count` (of those that are claimed once each), `last_resort` (`true`: there always is one beside them) |
 //! | `friendship-code` | `code` |
 //! | `claimed` | `packages` (a list of `key_package_ref`, `last_resort`, `user_name`) |
+//! | `code` | `words`, `digits`, `uri`, `expires_at` (RFC 3339, UTC) |
+//! | `peer-joined` | |
+//! | `secured` | |
+//! | `message` | `text` |
+//! | `finished` | |
+//! | `aborted` | `reason` (`connection-ended`, `cancelled`, `peer-cancelled`, `expired`, `state-lost`, `tampered`, `relay-misbehaved`, `refused`) |
 //! | `error` | `problem` (a URN: the server's problem type or one of [`Error::urn`]'s), `detail` |
 //!
 //! If the supply is not known, `key_packages` is `null` and `key_packages_problem` says why, as an error's `problem` does.
@@ -30,6 +36,7 @@ use crate::server_url::ServerUrlError;
 mod arguments;
 mod password;
 mod places;
+mod rendezvous;
 mod report;
 
 use arguments::{Arguments, Command, KeyPackages, Register};
@@ -37,6 +44,7 @@ use password::PasswordPrompt;
 use report::Report;
 use vestibule_protocol::friendship::FriendshipCodeError;
 use vestibule_protocol::name::NameError;
+use vestibule_protocol::rendezvous::PairingError;
 
 /// What a command reads and writes.
 pub struct Streams<'a> {
@@ -106,6 +114,8 @@ enum CommandError {
     TrustedRoot,
     #[error(transparent)]
     FriendshipCode(#[from] FriendshipCodeError),
+    #[error(transparent)]
+    Pairing(#[from] PairingError),
     #[error("it is not known where your data belongs: name a directory with --home")]
     NoHome,
 }
@@ -118,6 +128,7 @@ impl CommandError {
             Self::Server { .. } => local_urn("invalid-server"),
             Self::TrustedRoot => local_urn("invalid-fingerprint"),
             Self::FriendshipCode(_) => local_urn("invalid-friendship-code"),
+            Self::Pairing(_) => local_urn("invalid-rendezvous-code"),
             Self::NoHome => local_urn("home-unusable"),
         }
     }
@@ -157,6 +168,9 @@ async fn execute(
         Command::FriendshipCode => {
             report.friendship_code(&Client::open(adjust(options))?.friendship_code()?);
             Ok(())
+        }
+        Command::Rendezvous(command) => {
+            rendezvous::execute(&command, adjust(options), report, tokio::signal::ctrl_c()).await
         }
     }
 }
