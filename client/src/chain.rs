@@ -113,6 +113,30 @@ impl TrustedChains {
         Ok(Self { root, intermediates, revoked })
     }
 
+    /// Whose deployment it is, for a device that knows nothing yet but the server: the domain of the trusted root, or else
+    /// of the first that holds.
+    pub(crate) fn domain_of(
+        offered: &GetCredentialsResponse,
+        trusted_root: Option<Fingerprint>,
+        now: Timestamp,
+    ) -> Result<Domain, CredentialsError> {
+        let mut reason = CredentialsError::RootMissing;
+        for bytes in &offered.as_credentials {
+            let claimed = match Unverified::<AsCredentialPayload>::from_bytes(&bytes.0) {
+                Ok(root) => root.claim().domain.clone(),
+                Err(error) => {
+                    reason = CredentialsError::RootRefused(error.into());
+                    continue;
+                }
+            };
+            match Self::choose(offered, &claimed, trusted_root, now) {
+                Ok(_) => return Ok(claimed),
+                Err(error) => reason = error,
+            }
+        }
+        Err(reason)
+    }
+
     /// What other users' credentials are judged by.
     pub(crate) fn trusted(&self) -> TrustedCredentials<'_> {
         TrustedCredentials { intermediates: &self.intermediates, revoked: &self.revoked }

@@ -17,6 +17,12 @@
 //! | `password-changed` | |
 //! | `audit` | `entries` (a list of `sequence`, `at` (RFC 3339, UTC), `action`, `outcome`, newest first), `chain` (`intact`, `altered`, `unknown`) |
 //! | `unlocked` | `user_name` |
+//! | `code` | `words`, `digits`, `uri`, `expires_at` (RFC 3339, UTC) |
+//! | `peer-joined` | |
+//! | `secured` | |
+//! | `message` | `text` |
+//! | `finished` | |
+//! | `aborted` | `reason` (`connection-ended`, `cancelled`, `peer-cancelled`, `expired`, `state-lost`, `tampered`, `relay-misbehaved`, `refused`) |
 //! | `error` | `problem` (a URN: the server's problem type or one of [`Error::urn`]'s), `detail` |
 //!
 //! If the supply is not known, `key_packages` is `null` and `key_packages_problem` says why, as an error's `problem` does.
@@ -36,6 +42,7 @@ use crate::server_url::ServerUrlError;
 mod arguments;
 mod password;
 mod places;
+mod rendezvous;
 mod report;
 
 use arguments::{Arguments, ChangePassword, Command, KeyPackages, OfUser, PasswordCommand, Register, StorageKey};
@@ -44,6 +51,7 @@ use report::Report;
 use vestibule_protocol::friendship::FriendshipCodeError;
 use vestibule_protocol::name::{NameError, UserName};
 use vestibule_protocol::opaque::Password;
+use vestibule_protocol::rendezvous::PairingError;
 
 /// What a command reads and writes.
 pub struct Streams<'a> {
@@ -113,6 +121,8 @@ enum CommandError {
     TrustedRoot,
     #[error(transparent)]
     FriendshipCode(#[from] FriendshipCodeError),
+    #[error(transparent)]
+    Pairing(#[from] PairingError),
     #[error("it is not known where your data belongs: name a directory with --home")]
     NoHome,
 }
@@ -125,6 +135,7 @@ impl CommandError {
             Self::Server { .. } => local_urn("invalid-server"),
             Self::TrustedRoot => local_urn("invalid-fingerprint"),
             Self::FriendshipCode(_) => local_urn("invalid-friendship-code"),
+            Self::Pairing(_) => local_urn("invalid-rendezvous-code"),
             Self::NoHome => local_urn("home-unusable"),
         }
     }
@@ -181,6 +192,9 @@ async fn execute(
             Ok(())
         }
         Command::Unlock(of_user) => execute_unlock(&of_user, adjust(options), report, prompt).await,
+        Command::Rendezvous(command) => {
+            rendezvous::execute(&command, adjust(options), report, tokio::signal::ctrl_c()).await
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod key_server;
 mod options;
+mod rendezvous;
 
 pub use options::{DEFAULT_PSEUDONYM_DELAY, Options};
 

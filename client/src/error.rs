@@ -13,6 +13,7 @@ use crate::chain::CredentialsError;
 use crate::home::HomeError;
 use crate::password::PasswordError;
 use crate::queuing::QsKeysError;
+use crate::rendezvous::RendezvousError;
 use crate::transport::TransportError;
 
 /// Why the client did not do what it was asked to.
@@ -72,6 +73,9 @@ pub enum Error {
     /// What was claimed with a friendship code is not what it must be.
     #[error("the claimed KeyPackages are refused: {0}")]
     ClaimRefused(#[from] ClaimError),
+    /// Two devices do not come together.
+    #[error(transparent)]
+    Rendezvous(#[from] RendezvousError),
     /// There is no password.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -120,6 +124,7 @@ impl Error {
             Self::Making(_) => "key-packages-not-made",
             Self::KeyPackageCount => "invalid-count",
             Self::ClaimRefused(_) => "claimed-key-packages-refused",
+            Self::Rendezvous(error) => return error.urn(),
             Self::Password(_) => "password-unusable",
             Self::DeviceName => "invalid-device-name",
             Self::AlreadyRegistered(_) => "already-registered",

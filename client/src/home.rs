@@ -9,6 +9,7 @@
 //! | `state-key` | the state key, sealed under the device key and, once the user has one, under the storage key |
 //! | `state` | the state, sealed under the state key |
 //! | `key-packages-<generation>` | the private parts of a generation of KeyPackages, sealed under the state key |
+//! | `rendezvous` | the state of a rendezvous, for as long as it lasts, sealed under the state key |
 //! | `*.new` | a file not completely written yet; ignored and replaced |
 //!
 //! The directory is the user's alone (0700), the files too (0600). What cannot be read is never overwritten.
@@ -34,6 +35,7 @@ mod key_packages;
 mod key_server;
 mod keys;
 mod pseudonym;
+mod rendezvous;
 mod sealing;
 mod state;
 
@@ -41,6 +43,7 @@ pub(crate) use key_packages::PrivateKeyPackages;
 pub(crate) use key_server::KeyServerState;
 use keys::Keys;
 pub(crate) use pseudonym::{Generation, Pseudonym, PublicationUnderWay, Publications, QueuingServiceState};
+pub(crate) use rendezvous::{ApplicationState, KeptRendezvous, KeptSession, RendezvousToKeep};
 use sealing::{Kind, Under};
 pub(crate) use state::{Account, AuthenticationServiceState, ConnectionKey, KeptRequest, OwnQueue, State};
 

@@ -54,6 +54,8 @@ mod key_server;
 mod password;
 mod queuing;
 mod registration;
+mod relay;
+mod rendezvous;
 mod server_url;
 mod session;
 mod text;
@@ -69,6 +71,8 @@ pub use key_server::AuditLog;
 pub use password::{PasswordError, PasswordUse};
 pub use queuing::{ClaimedKeyPackage, DEFAULT_KEY_PACKAGES, KeyPackageSupply, LOW_SUPPLY, Published, QsKeysError};
 pub use registration::{Progress, Stage, StageState};
+pub use relay::{RelayConnection, RelayError, RelayTransport, RelayUrl, RelayUrlError, Relaying, WebSocketTransport};
+pub use rendezvous::{Incoming, PeerPresence, Rendezvous, RendezvousError, SecuredChannel};
 pub use server_url::{ServerUrl, ServerUrlError};
 pub use transport::{HttpTransport, Request, Response, Sending, Transport, TransportError};
 pub use vestibule_key_packages::PrivateKeyPackage;
@@ -80,6 +84,7 @@ pub use vestibule_protocol::key_server::{
 pub use vestibule_protocol::name::UserName;
 pub use vestibule_protocol::opaque::Password;
 pub use vestibule_protocol::randomness::Randomness;
+pub use vestibule_protocol::rendezvous::{ChannelMessage, EndReason, Pairing, PairingError, Role, SendError};
 
 #[cfg(test)]
 mod testing;

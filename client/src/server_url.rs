@@ -27,9 +27,7 @@ pub enum ServerUrlError {
 impl ServerUrl {
     /// Whether the server is on this computer.
     pub fn is_loopback(&self) -> bool {
-        let host = self.0.host_str().unwrap_or_default();
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+        is_loopback_host(self.0.host_str().unwrap_or_default())
     }
 
     /// Whether requests travel under TLS.
@@ -41,6 +39,12 @@ impl ServerUrl {
     pub(crate) fn join(&self, path: &str) -> String {
         format!("{self}{path}")
     }
+}
+
+/// Whether the host of a URL is this computer.
+pub(crate) fn is_loopback_host(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// `http://127.0.0.1:8787`, where `cargo dev` serves.

@@ -102,9 +102,9 @@ impl HttpTransport {
     /// If the system's trusted certificates cannot be loaded.
     pub fn new(server: ServerUrl) -> Result<Self, TransportError> {
         Ok(Self {
-            to_authentication_service: connection_pool(&server)?,
-            to_key_server: connection_pool(&server)?,
-            to_queuing_service: connection_pool(&server)?,
+            to_authentication_service: service_pool(&server)?,
+            to_key_server: service_pool(&server)?,
+            to_queuing_service: service_pool(&server)?,
             server,
         })
     }
@@ -157,7 +157,16 @@ impl Transport for HttpTransport {
     }
 }
 
-fn connection_pool(server: &ServerUrl) -> Result<reqwest::Client, TransportError> {
+fn service_pool(server: &ServerUrl) -> Result<reqwest::Client, TransportError> {
+    connection_pool(server.is_loopback(), server.is_encrypted(), |pool| pool.timeout(ATTEMPT_TIMEOUT))
+}
+
+/// What all connections have in common. `adjust` adds what is special about these.
+pub(crate) fn connection_pool(
+    is_loopback: bool,
+    is_encrypted: bool,
+    adjust: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+) -> Result<reqwest::Client, TransportError> {
     // Fails if the program has chosen a provider already, which is then the one to use.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut pool = reqwest::Client::builder()
@@ -165,22 +174,21 @@ fn connection_pool(server: &ServerUrl) -> Result<reqwest::Client, TransportError
         .referer(false)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(ATTEMPT_TIMEOUT);
-    if server.is_loopback() {
+        .connect_timeout(CONNECT_TIMEOUT);
+    if is_loopback {
         pool = pool.no_proxy();
     }
-    if server.is_encrypted() {
+    if is_encrypted {
         pool = pool.https_only(true);
     } else {
         // Without TLS, the local cloud must not need the system's certificates.
         pool = pool.tls_certs_only([]);
     }
-    pool.build().map_err(|error| TransportError(innermost_cause(&error)))
+    adjust(pool).build().map_err(|error| TransportError(innermost_cause(&error)))
 }
 
 /// The cause at the bottom says what happened ("connection refused"); those above, where in the library.
-fn innermost_cause(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;

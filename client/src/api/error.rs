@@ -70,7 +70,7 @@ impl ApiError {
     }
 
     /// Whether the same request may have another outcome soon.
-    pub(super) fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Problem { status, .. } => *status == 429 || *status >= 500,
             Self::Unreachable { .. } => true,

@@ -4,6 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::{CryptoRng, Rng as _, RngCore};
+use tokio::sync::Notify;
+use vestibule_protocol::clock::Clock;
+use vestibule_protocol::time::Timestamp;
+
+/// How long the client sleeps at most before it looks at the clock again, which a suspended computer's timers do not know.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
 /// How often and how soon a request is sent again: exponential backoff with full jitter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,12 +52,19 @@ impl RetryPolicy {
         // Jitter comes on top, so that all who were told the same time do not come back at once.
         Some(retry_after.unwrap_or_default() + jittered)
     }
+
+    /// How long to wait after `failures` failures in a row of something that is tried until its time is over.
+    pub(crate) fn wait_without_end(&self, failures: u32, rng: &mut (impl RngCore + CryptoRng)) -> Duration {
+        let patient = Self { attempts: u32::MAX, ..*self };
+        patient.wait_after(failures.max(1), None, rng).unwrap_or(self.longest_wait)
+    }
 }
 
 /// How the client waits: really, or in tests not at all. Clones are the same.
 #[derive(Clone, Debug, Default)]
 pub struct Waiting {
     skipped: Option<Arc<Mutex<Vec<Duration>>>>,
+    clock_moved: Arc<Notify>,
 }
 
 impl Waiting {
@@ -62,7 +75,7 @@ impl Waiting {
 
     /// Waiting that takes no time and is remembered.
     pub fn skipped() -> Self {
-        Self { skipped: Some(Arc::default()) }
+        Self { skipped: Some(Arc::default()), ..Self::default() }
     }
 
     /// The waits that were skipped, in order.
@@ -76,5 +89,27 @@ impl Waiting {
             Some(waits) => waits.lock().unwrap_or_else(PoisonError::into_inner).push(duration),
             None => tokio::time::sleep(duration).await,
         }
+    }
+
+    /// Waits until `clock` shows `moment`. Where waiting is skipped, that is when a test moved the clock and
+    /// [said so](Self::clock_moved).
+    pub(crate) async fn until(&self, moment: Timestamp, clock: &Clock) {
+        loop {
+            // Made before the clock is read, so that no move of it is missed.
+            let moved = self.clock_moved.notified();
+            let left = moment.seconds().saturating_sub(clock.now().seconds());
+            if left == 0 {
+                return;
+            }
+            match &self.skipped {
+                Some(_) => moved.await,
+                None => tokio::time::sleep(Duration::from_secs(left).min(LONGEST_SLEEP)).await,
+            }
+        }
+    }
+
+    /// Has everybody who waits for a moment look at the clock, after a test moved it.
+    pub fn clock_moved(&self) {
+        self.clock_moved.notify_waiters();
     }
 }

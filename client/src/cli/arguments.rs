@@ -10,6 +10,7 @@ use vestibule_protocol::name::UserName;
 use vestibule_protocol::signed::Fingerprint;
 
 use super::CommandError;
+use super::rendezvous::RendezvousCommand;
 use crate::error::Error;
 use crate::queuing::DEFAULT_KEY_PACKAGES;
 use crate::server_url::ServerUrl;
@@ -64,6 +65,10 @@ pub(super) enum Command {
     /// Give it to friends alone, over a channel that you trust: whoever has it can use up your KeyPackages and sees whose
     /// they are.
     FriendshipCode,
+
+    /// Try out whether two devices find each other: they exchange a line over an encrypted channel.
+    #[command(subcommand)]
+    Rendezvous(RendezvousCommand),
 
     /// Look after your storage key: the key that only your password opens.
     #[command(subcommand)]

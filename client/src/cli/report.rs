@@ -17,6 +17,8 @@ use crate::queuing::{ClaimedKeyPackage, KeyPackageSupply, Published};
 use crate::registration::{Progress, StageState};
 use crate::text::rfc_3339;
 
+mod rendezvous;
+
 /// How often the spinner turns.
 const TICK: Duration = Duration::from_millis(100);
 

@@ -11,6 +11,7 @@ use vestibule_protocol::signed::Fingerprint;
 use crate::api::{RetryPolicy, Waiting};
 use crate::fuse::Fuse;
 use crate::queuing::DEFAULT_KEY_PACKAGES;
+use crate::relay::RelayTransport;
 use crate::server_url::ServerUrl;
 use crate::transport::Transport;
 
@@ -25,6 +26,7 @@ pub struct Options {
     pub(super) server: Option<ServerUrl>,
     pub(super) trusted_root: Option<Fingerprint>,
     pub(super) transport: Option<Arc<dyn Transport>>,
+    pub(super) relay_transport: Option<Arc<dyn RelayTransport>>,
     pub(super) clock: Clock,
     pub(super) randomness: Randomness,
     pub(super) retry_policy: RetryPolicy,
@@ -42,6 +44,7 @@ impl Options {
             server: None,
             trusted_root: None,
             transport: None,
+            relay_transport: None,
             clock: Clock::system(),
             randomness: Randomness::system(),
             retry_policy: RetryPolicy::default(),
@@ -66,6 +69,11 @@ impl Options {
     /// How requests are sent. By default through [`HttpTransport`](crate::HttpTransport).
     pub fn transport(self, transport: Arc<dyn Transport>) -> Self {
         Self { transport: Some(transport), ..self }
+    }
+
+    /// How the relay is reached. By default through [`WebSocketTransport`](crate::WebSocketTransport).
+    pub fn relay_transport(self, relay_transport: Arc<dyn RelayTransport>) -> Self {
+        Self { relay_transport: Some(relay_transport), ..self }
     }
 
     /// The clock. By default the system's.

@@ -38,6 +38,8 @@ pub(super) enum Kind {
     State,
     /// The private parts of a generation of KeyPackages.
     KeyPackages,
+    /// A rendezvous under way.
+    Rendezvous,
 }
 
 impl Kind {
@@ -46,6 +48,7 @@ impl Kind {
             Self::StateKey => b"VESTIBULE-STKEY",
             Self::State => b"VESTIBULE-STATE",
             Self::KeyPackages => b"VESTIBULE-PACKS",
+            Self::Rendezvous => b"VESTIBULE-MEETS",
         }
     }
 }

@@ -1,0 +1,144 @@
+//! The connection to the relay, and those that take its place.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use vestibule_protocol::rendezvous::Session;
+use zeroize::Zeroizing;
+
+use super::RendezvousError;
+use crate::api::{ApiError, Connection};
+use crate::error::Error;
+use crate::relay::{RelayConnection, RelayError, RelayTransport, RelayUrl};
+use crate::text::one_line;
+
+/// What came of an exchange with the relay.
+pub(super) enum Received {
+    /// A frame.
+    Frame(String),
+    /// Nothing: the connection is gone, or the time is up.
+    Nothing,
+    /// The relay does not let this device in any more, with this HTTP status.
+    Refusal(u16),
+}
+
+/// A connection to the relay, as long as there is one.
+pub(super) struct Link {
+    transport: Arc<dyn RelayTransport>,
+    relay_url: RelayUrl,
+    surroundings: Connection,
+    connection: Option<Box<dyn RelayConnection>>,
+    /// Frames that are to be sent on this connection. They stay until they are known to be gone, so that a future which is
+    /// dropped loses none; one that is sent twice has no second effect.
+    outbox: VecDeque<Zeroizing<String>>,
+    /// How often in a row there was no connection, or one on which nothing came.
+    failures: u32,
+    /// Whether this process ever heard anything of the relay.
+    was_up: bool,
+}
+
+impl Link {
+    pub(super) fn new(transport: Arc<dyn RelayTransport>, relay_url: RelayUrl, surroundings: Connection) -> Self {
+        Self {
+            transport,
+            relay_url,
+            surroundings,
+            connection: None,
+            outbox: VecDeque::new(),
+            failures: 0,
+            was_up: false,
+        }
+    }
+
+    pub(super) fn relay_url(&self) -> &RelayUrl {
+        &self.relay_url
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// Connects if there is no connection, sends what the session has to say, and waits for a frame; at most until the
+    /// session's time is up. After a failure it has waited as long as the next attempt should.
+    ///
+    /// # Errors
+    /// [`RendezvousError::RelayUnreachable`] if there never was a connection in all the attempts of the retry policy. One
+    /// that was there once is sought until the time is up.
+    pub(super) async fn exchange(&mut self, session: &mut Session) -> Result<Received, Error> {
+        if self.connection.is_none() {
+            self.reach("before connecting")?;
+            let connecting = self.transport.connect(&self.relay_url, session.ticket()).await;
+            self.reach("after connecting")?;
+            match connecting {
+                Ok(connection) => self.connection = Some(connection),
+                Err(RelayError::Refused(status)) if !RelayError::Refused(status).may_pass() => {
+                    return Ok(Received::Refusal(status));
+                }
+                Err(error) => return self.lost(session, &error).await,
+            }
+            session.connected();
+        }
+        self.outbox.extend(session.frames().iter().map(|frame| frame.to_json()));
+        if let Err(error) = self.send_all().await? {
+            return self.lost(session, &error).await;
+        }
+
+        let Connection { waiting, clock, .. } = &self.surroundings;
+        let connection = self.connection.as_mut().expect("it was made above");
+        let received = tokio::select! {
+            biased;
+            received = connection.receive() => received,
+            () = waiting.until(session.expires_at(), clock) => return Ok(Received::Nothing),
+        };
+        match received {
+            Ok(Some(text)) => {
+                self.reach("after a frame was received")?;
+                (self.failures, self.was_up) = (0, true);
+                Ok(Received::Frame(text))
+            }
+            Ok(None) => self.lost(session, &RelayError::Broken("the relay has closed the connection".to_owned())).await,
+            Err(error) => self.lost(session, &error).await,
+        }
+    }
+
+    async fn send_all(&mut self) -> Result<Result<(), RelayError>, Error> {
+        while let Some(frame) = self.outbox.front() {
+            self.reach("before a frame is sent")?;
+            let connection = self.connection.as_mut().expect("frames are sent on a connection");
+            let sent = connection.send(frame).await;
+            self.reach("after a frame was sent")?;
+            if sent.is_err() {
+                return Ok(sent);
+            }
+            self.outbox.pop_front();
+        }
+        Ok(Ok(()))
+    }
+
+    async fn lost(&mut self, session: &mut Session, error: &RelayError) -> Result<Received, Error> {
+        self.connection = None;
+        self.outbox.clear();
+        session.disconnected();
+        self.failures += 1;
+        let Connection { retry_policy, waiting, randomness, .. } = &self.surroundings;
+        if !self.was_up && self.failures >= retry_policy.attempts {
+            self.failures = 0;
+            let (relay, reason) = (self.relay_url.to_string(), one_line(&error.to_string()));
+            return Err(RendezvousError::RelayUnreachable { relay, reason }.into());
+        }
+        waiting.wait(retry_policy.wait_without_end(self.failures, &mut randomness.clone())).await;
+        Ok(Received::Nothing)
+    }
+
+    /// Closes the connection, if there is one.
+    pub(super) async fn close(&mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            // Whoever does not close properly is gone all the same.
+            let _ = connection.close().await;
+        }
+    }
+
+    fn reach(&self, point: &'static str) -> Result<(), ApiError> {
+        Ok(self.surroundings.fuse.reach(point)?)
+    }
+}
