@@ -106,11 +106,8 @@ pub trait RelayTransport: Send + Sync {
     ///
     /// # Errors
     /// [`RelayError`].
-    fn connect<'a>(
-        &'a self,
-        url: &'a RelayUrl,
-        ticket: &'a RendezvousTicket,
-    ) -> Relaying<'a, Box<dyn RelayConnection>>;
+    fn connect<'a>(&'a self, url: &'a RelayUrl, ticket: &'a RendezvousTicket)
+    -> Relaying<'a, Box<dyn RelayConnection>>;
 }
 
 /// A WebSocket. Dropped, it is closed, with whatever farewell can be said at once.

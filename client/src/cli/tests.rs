@@ -4,6 +4,8 @@ use super::*;
 use crate::testing::{Device, KEY_PACKAGES, PASSWORD};
 use crate::transport::TransportError;
 
+mod rendezvous;
+
 const ALICE: &str = "alice@localhost";
 
 /// What a command left behind.

@@ -13,7 +13,9 @@ fn ticket() -> RendezvousTicket {
 
 #[test]
 fn a_relay_elsewhere_is_reached_under_tls_alone() {
-    for text in ["wss://example.org/v1", "wss://example.org", "ws://127.0.0.1:1/v1", "ws://localhost:1/", "ws://[::1]:1/v1"] {
+    for text in
+        ["wss://example.org/v1", "wss://example.org", "ws://127.0.0.1:1/v1", "ws://localhost:1/", "ws://[::1]:1/v1"]
+    {
         assert!(text.parse::<RelayUrl>().is_ok(), "{text}");
     }
     for text in [

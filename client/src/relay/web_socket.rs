@@ -65,7 +65,10 @@ async fn upgrade(url: &RelayUrl, ticket: &RendezvousTicket) -> Result<Upgraded, 
         return Err(RelayError::Refused(response.status().as_u16()));
     }
     let is_agreed = has(response.headers(), UPGRADE.as_str(), "websocket")
-        && response.headers().get(SEC_WEBSOCKET_ACCEPT).is_some_and(|accept| *accept == derive_accept_key(key.as_bytes()))
+        && response
+            .headers()
+            .get(SEC_WEBSOCKET_ACCEPT)
+            .is_some_and(|accept| *accept == derive_accept_key(key.as_bytes()))
         && response.headers().get(SEC_WEBSOCKET_PROTOCOL).is_some_and(|agreed| agreed == RELAY_SUBPROTOCOL)
         && !response.headers().contains_key("sec-websocket-extensions");
     if !is_agreed {

@@ -66,8 +66,7 @@ impl<'c> Rendezvous<'c> {
                 ticket
             }
         };
-        let request =
-            KeptRequest::new(&JoinRendezvousRequest { client_id: client_id.clone(), ticket: ticket.clone() });
+        let request = KeptRequest::new(&JoinRendezvousRequest { client_id: client_id.clone(), ticket: ticket.clone() });
         let signer = RequestSigner {
             key: &account.client_credential_key,
             key_id: client_id.to_string(),

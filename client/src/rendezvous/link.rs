@@ -94,9 +94,7 @@ impl Link {
                 (self.failures, self.was_up) = (0, true);
                 Ok(Received::Frame(text))
             }
-            Ok(None) => {
-                self.lost(session, &RelayError::Broken("the relay has closed the connection".to_owned())).await
-            }
+            Ok(None) => self.lost(session, &RelayError::Broken("the relay has closed the connection".to_owned())).await,
             Err(error) => self.lost(session, &error).await,
         }
     }

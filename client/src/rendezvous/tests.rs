@@ -123,10 +123,12 @@ impl Pair {
     /// Both devices, each with this fuse at first and none after it was killed.
     async fn meet_with(&self, [new, existing]: [Fuse; 2]) -> [End; 2] {
         let new = async {
-            match self.run_new(new).await {
-                Err(error) if error.is_stopped() => self.run_new(Fuse::none()).await,
-                result => result,
+            let mut result = self.run_new(new).await;
+            // Who was not shown a code has to begin again.
+            while result.as_ref().is_err_and(|error| error.is_stopped() || self.screen.borrow().is_none()) {
+                result = self.run_new(Fuse::none()).await;
             }
+            result
         };
         let existing = async {
             match self.run_existing(existing).await {

@@ -87,10 +87,7 @@ async fn an_expired_rendezvous_of_an_earlier_process_has_ended() {
     let pair = Pair::new().await;
     let mut client = Client::open(pair.options(0)).unwrap();
     drop(created(&mut client).await);
-    assert!(matches!(
-        client.create_rendezvous().await.map_err(rendezvous_error),
-        Err(RendezvousError::UnderWay)
-    ));
+    assert!(matches!(client.create_rendezvous().await.map_err(rendezvous_error), Err(RendezvousError::UnderWay)));
     pair.devices[0].clock.advance(Duration::from_secs(3600));
     let mut leftover = client.resume_rendezvous().unwrap().unwrap();
     assert!(leftover.is_ended());
@@ -141,7 +138,8 @@ async fn what_the_relay_refuses_for_good_ends_it_with_its_reason() {
 
 #[tokio::test]
 async fn a_relay_that_talks_nonsense_ends_it() {
-    for (text, is_end) in [("nonsense", true), (r#"{"type":"stored","number":7}"#, true), (r#"{"type":"new"}"#, false)] {
+    for (text, is_end) in [("nonsense", true), (r#"{"type":"stored","number":7}"#, true), (r#"{"type":"new"}"#, false)]
+    {
         let pair = Pair::new().await;
         let mut client = Client::open(pair.options(0)).unwrap();
         let (mut rendezvous, _) = created(&mut client).await;
