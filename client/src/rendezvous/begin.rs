@@ -92,7 +92,7 @@ impl<'c> Rendezvous<'c> {
     /// As [`Client::resume_rendezvous`](crate::Client::resume_rendezvous).
     pub(crate) fn resume(surroundings: Surroundings<'c>) -> Result<Option<Self>, Error> {
         Ok(match surroundings.home.load_rendezvous()? {
-            Some(KeptRendezvous::Meeting(kept)) => Some(Self::new(surroundings, kept, None)),
+            Some(KeptRendezvous::Meeting(kept)) => Some(Self::new(surroundings, *kept, None)),
             // Only joining it again tells where it is.
             Some(KeptRendezvous::Joining { .. }) | None => None,
         })
