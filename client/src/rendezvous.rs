@@ -286,10 +286,12 @@ impl<'c> Rendezvous<'c> {
     }
 
     async fn say_farewell(&mut self) -> Result<(), Error> {
-        let waiting = self.surroundings.waiting.clone();
+        let Connection { waiting, clock, .. } = self.surroundings.clone();
         let mut patience = std::pin::pin!(waiting.wait(FAREWELL_PATIENCE));
         let mut attempts = FAREWELL_ATTEMPTS;
-        while attempts > 0 && !self.is_relay_told {
+        // By the clock too: a relay that never stops talking would never let the timer have its turn.
+        let deadline = clock.now().saturating_add(FAREWELL_PATIENCE);
+        while attempts > 0 && !self.is_relay_told && clock.now() <= deadline {
             let received = tokio::select! {
                 biased;
                 received = self.link.exchange(&mut self.session) => received,

@@ -23,7 +23,8 @@ impl<'c> Rendezvous<'c> {
         trusted_root: Option<Fingerprint>,
     ) -> Result<Self, Error> {
         let Surroundings { home, connection, .. } = &surroundings;
-        if home.load_rendezvous()?.is_some() {
+        // One that was never joined takes nobody's place.
+        if let Some(KeptRendezvous::Meeting(_)) = home.load_rendezvous()? {
             return Err(RendezvousError::UnderWay.into());
         }
         let authentication_service = Api::new(Service::Authentication, connection.clone());

@@ -198,6 +198,33 @@ async fn a_relay_that_lets_nobody_in_ends_it() {
 }
 
 #[tokio::test]
+async fn a_join_without_an_answer_is_repeated_with_the_same_ticket_and_stands_in_nobodys_way() {
+    let pair = Pair::new().await;
+    let mut client = Client::open(pair.options(0)).unwrap();
+    let (_new, pairing) = created(&mut client).await;
+    let killed = |points| Client::open(pair.options(1).fuse(Fuse::after(points))).unwrap();
+    // Past the six points of writing the ticket down, to the request that the server has and this device not.
+    let error = killed(6).join_rendezvous(&pairing).await.unwrap_err();
+    assert!(error.is_stopped());
+    let mut client = Client::open(pair.options(1)).unwrap();
+    assert!(client.resume_rendezvous().unwrap().is_none());
+    client.join_rendezvous(&pairing).await.unwrap().cancel().await.unwrap();
+    let tickets: Vec<serde_json::Value> = {
+        let relay = pair.fake.relay();
+        let bodies = relay.requests.iter().filter(|request| request.path.ends_with("/join"));
+        bodies
+            .map(|request| serde_json::from_slice::<serde_json::Value>(&request.body).unwrap()["ticket"].clone())
+            .collect()
+    };
+    assert!(tickets.len() == 2 && tickets[0] == tickets[1], "{}", tickets.len());
+
+    drop(client);
+    let another = "7-aardvark-breakaway".parse().unwrap();
+    assert!(killed(5).join_rendezvous(&another).await.unwrap_err().is_stopped());
+    created(&mut Client::open(pair.options(1)).unwrap()).await;
+}
+
+#[tokio::test]
 async fn who_has_no_account_joins_nobody() {
     let pair = Pair::new().await;
     let pairing = "27182-aardvark-breakaway".parse().unwrap();
