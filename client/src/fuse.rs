@@ -35,4 +35,10 @@ impl Fuse {
         let passed = points_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         passed.map(|_| ()).map_err(|_| Stopped(point))
     }
+
+    /// Whether it has blown, or would at the next point.
+    #[cfg(test)]
+    pub(crate) fn is_burnt(&self) -> bool {
+        self.points_left.as_ref().is_some_and(|points_left| points_left.load(Ordering::SeqCst) == 0)
+    }
 }

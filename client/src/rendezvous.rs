@@ -137,19 +137,25 @@ impl<'c> Rendezvous<'c> {
         mut observer: impl FnMut(PeerPresence) + Send,
     ) -> Result<SecuredChannel<'_, 'c>, Error> {
         loop {
-            match self.happened.front() {
+            match self.happened.pop_front() {
                 Some(Event::PeerArrived) => observer(PeerPresence::Arrived),
                 Some(Event::PeerLeft) => observer(PeerPresence::Left),
-                Some(Event::Secured) => {}
-                // What the other device said since the keys were confirmed: the channel hands it out.
-                Some(_) => return Ok(SecuredChannel::new(self)),
+                Some(Event::Secured) => {
+                    // The other device waits for what this one confirms, whatever the application does first.
+                    self.flush().await?;
+                    return Ok(SecuredChannel::new(self));
+                }
+                Some(event) => {
+                    // What the other device said since the keys were confirmed: the channel hands it out.
+                    self.happened.push_front(event);
+                    return Ok(SecuredChannel::new(self));
+                }
                 None => match self.session.progress() {
                     Progress::Handshaking => self.step().await?,
                     Progress::Secured | Progress::Finished => return Ok(SecuredChannel::new(self)),
                     Progress::Ended(_) => return Err(self.end().await),
                 },
             }
-            self.happened.pop_front();
         }
     }
 
@@ -182,6 +188,15 @@ impl<'c> Rendezvous<'c> {
                 Err(RendezvousError::RelayRefused(status).into())
             }
         }
+    }
+
+    /// Sends what is in line, if there is a connection and nothing that has yet to be handed on.
+    async fn flush(&mut self) -> Result<(), Error> {
+        if self.happened.is_empty() {
+            self.save()?;
+            self.link.flush(&mut self.session).await?;
+        }
+        Ok(())
     }
 
     async fn receive(&mut self, text: &str) -> Result<(), Error> {
@@ -271,10 +286,12 @@ impl<'c> Rendezvous<'c> {
     }
 
     async fn say_farewell(&mut self) -> Result<(), Error> {
-        let waiting = self.surroundings.waiting.clone();
+        let Connection { waiting, clock, .. } = self.surroundings.clone();
         let mut patience = std::pin::pin!(waiting.wait(FAREWELL_PATIENCE));
         let mut attempts = FAREWELL_ATTEMPTS;
-        while attempts > 0 && !self.is_relay_told {
+        // By the clock too: a relay that never stops talking would never let the timer have its turn.
+        let deadline = clock.now().saturating_add(FAREWELL_PATIENCE);
+        while attempts > 0 && !self.is_relay_told && clock.now() <= deadline {
             let received = tokio::select! {
                 biased;
                 received = self.link.exchange(&mut self.session) => received,

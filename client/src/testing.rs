@@ -20,8 +20,11 @@ use crate::password::PasswordUse;
 use crate::registration::{Progress, Stage, StageState};
 use crate::transport::{Request, Response, Sending, Transport, TransportError};
 
+mod fake_mailbox;
+mod fake_rendezvous;
 mod fake_service;
 
+pub(crate) use fake_rendezvous::{FakeRendezvous, Mishap, Planned};
 pub(crate) use fake_service::FakeService;
 
 /// When the tests take place.

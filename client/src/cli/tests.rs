@@ -5,6 +5,7 @@ use crate::testing::{Device, KEY_PACKAGES, PASSWORD};
 use crate::transport::TransportError;
 
 mod key_server;
+mod rendezvous;
 
 const ALICE: &str = "alice@localhost";
 

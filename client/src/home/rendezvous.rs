@@ -29,7 +29,7 @@ pub(crate) enum KeptRendezvous {
         ticket: RendezvousTicket,
     },
     /// The devices are meeting.
-    Meeting(KeptSession),
+    Meeting(Box<KeptSession>),
 }
 
 /// What a client keeps of a session.

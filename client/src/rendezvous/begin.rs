@@ -23,7 +23,8 @@ impl<'c> Rendezvous<'c> {
         trusted_root: Option<Fingerprint>,
     ) -> Result<Self, Error> {
         let Surroundings { home, connection, .. } = &surroundings;
-        if home.load_rendezvous()?.is_some() {
+        // One that was never joined takes nobody's place.
+        if let Some(KeptRendezvous::Meeting(_)) = home.load_rendezvous()? {
             return Err(RendezvousError::UnderWay.into());
         }
         let authentication_service = Api::new(Service::Authentication, connection.clone());
@@ -92,7 +93,7 @@ impl<'c> Rendezvous<'c> {
     /// As [`Client::resume_rendezvous`](crate::Client::resume_rendezvous).
     pub(crate) fn resume(surroundings: Surroundings<'c>) -> Result<Option<Self>, Error> {
         Ok(match surroundings.home.load_rendezvous()? {
-            Some(KeptRendezvous::Meeting(kept)) => Some(Self::new(surroundings, kept, None)),
+            Some(KeptRendezvous::Meeting(kept)) => Some(Self::new(surroundings, *kept, None)),
             // Only joining it again tells where it is.
             Some(KeptRendezvous::Joining { .. }) | None => None,
         })

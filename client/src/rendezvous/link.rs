@@ -78,11 +78,9 @@ impl Link {
             }
             session.connected();
         }
-        self.outbox.extend(session.frames().iter().map(|frame| frame.to_json()));
-        if let Err(error) = self.send_all().await? {
-            return self.lost(session, &error).await;
+        if let Some(lost) = self.flush(session).await? {
+            return Ok(lost);
         }
-
         let Connection { waiting, clock, .. } = &self.surroundings;
         let connection = self.connection.as_mut().expect("it was made above");
         let received = tokio::select! {
@@ -101,18 +99,24 @@ impl Link {
         }
     }
 
-    async fn send_all(&mut self) -> Result<Result<(), RelayError>, Error> {
+    /// Sends what the session has to say, if there is a connection. Gives what came of it if that is lost.
+    ///
+    /// # Errors
+    /// As [`exchange`](Self::exchange).
+    pub(super) async fn flush(&mut self, session: &mut Session) -> Result<Option<Received>, Error> {
+        let Some(connection) = &mut self.connection else { return Ok(None) };
+        self.outbox.extend(session.frames().iter().map(|frame| frame.to_json()));
         while let Some(frame) = self.outbox.front() {
-            self.reach("before a frame is sent")?;
-            let connection = self.connection.as_mut().expect("frames are sent on a connection");
+            let fuse = &self.surroundings.fuse;
+            fuse.reach("before a frame is sent").map_err(ApiError::from)?;
             let sent = connection.send(frame).await;
-            self.reach("after a frame was sent")?;
-            if sent.is_err() {
-                return Ok(sent);
+            fuse.reach("after a frame was sent").map_err(ApiError::from)?;
+            if let Err(error) = sent {
+                return self.lost(session, &error).await.map(Some);
             }
             self.outbox.pop_front();
         }
-        Ok(Ok(()))
+        Ok(None)
     }
 
     async fn lost(&mut self, session: &mut Session, error: &RelayError) -> Result<Received, Error> {
