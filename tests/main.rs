@@ -9,5 +9,6 @@ mod key_server;
 mod permissions;
 mod queuing_service;
 mod registration;
+mod rendezvous;
 mod scenarios;
 mod secrecy;
