@@ -64,7 +64,7 @@ async fn devices_that_come_at_once_get_codes_and_mailboxes_of_their_own() {
 #[tokio::test]
 async fn an_existing_devices_ticket_creates_nothing() {
     let cloud = TestCloud::start().await;
-    let alice = Applicant::new(&cloud, "alice@localhost", 1).await.register(&cloud).await;
+    let alice = Applicant::enrolled(&cloud, "alice@localhost", 1).await;
     let [_, existing] = cloud.pair(&alice, 1).await;
     let state = cloud.state().await;
     assert_eq!(cloud.send(&creating_call(&existing.ticket)).await.problem(), ProblemType::RendezvousTicketTaken);

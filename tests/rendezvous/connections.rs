@@ -9,7 +9,7 @@ use vestibule_tests::{Applicant, TestCloud};
 
 async fn cloud_with_pair() -> (TestCloud, [Seat; 2]) {
     let cloud = TestCloud::start().await;
-    let alice = Applicant::new(&cloud, "alice@localhost", 1).await.register(&cloud).await;
+    let alice = Applicant::enrolled(&cloud, "alice@localhost", 1).await;
     let pair = cloud.pair(&alice, 1).await;
     (cloud, pair)
 }

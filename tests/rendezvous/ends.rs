@@ -10,7 +10,7 @@ use vestibule_tests::{Applicant, TestCloud};
 /// A pair that is connected and has stored a message each.
 async fn connected() -> (TestCloud, [Seat; 2], [Link; 2]) {
     let cloud = TestCloud::start().await;
-    let alice = Applicant::new(&cloud, "alice@localhost", 1).await.register(&cloud).await;
+    let alice = Applicant::enrolled(&cloud, "alice@localhost", 1).await;
     let [new, existing] = cloud.pair(&alice, 1).await;
     let (mut link, _) = new.resume(&cloud, 0).await;
     let (mut peer, _) = existing.resume(&cloud, 0).await;

@@ -11,7 +11,7 @@ use vestibule_tests::{Applicant, TestCloud};
 
 async fn cloud_with_pair() -> (TestCloud, [Seat; 2]) {
     let cloud = TestCloud::start().await;
-    let alice = Applicant::new(&cloud, "alice@localhost", 1).await.register(&cloud).await;
+    let alice = Applicant::enrolled(&cloud, "alice@localhost", 1).await;
     let pair = cloud.pair(&alice, 1).await;
     (cloud, pair)
 }
@@ -23,7 +23,7 @@ fn stored(number: u32) -> RelayFrame {
 #[tokio::test]
 async fn what_is_said_before_the_other_device_comes_waits_for_it() {
     let cloud = TestCloud::start().await;
-    let alice = Applicant::new(&cloud, "alice@localhost", 1).await.register(&cloud).await;
+    let alice = Applicant::enrolled(&cloud, "alice@localhost", 1).await;
     let new = cloud.new_device(2).await;
     let (mut link, resumed) = new.resume(&cloud, 0).await;
     assert_eq!(resumed, RelayFrame::Resumed { stored: 0, peer_connected: false, expires_at: new.expires_at });

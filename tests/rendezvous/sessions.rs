@@ -14,7 +14,7 @@ use vestibule_tests::session::{Ended, run};
 use vestibule_tests::{Applicant, TestCloud};
 
 /// How many sessions go through each kind of trouble.
-const RUNS: u64 = 50;
+const RUNS: u64 = 40;
 
 /// How long a device waits that loses nothing, and one that does.
 const LONG: Duration = Duration::from_secs(30);
@@ -22,12 +22,12 @@ const SHORT: Duration = Duration::from_millis(200);
 
 async fn cloud_with_alice() -> (Arc<TestCloud>, Applicant) {
     let cloud = TestCloud::start().await;
-    let alice = Applicant::new(&cloud, "alice@localhost", 1).await.register(&cloud).await;
+    let alice = Applicant::enrolled(&cloud, "alice@localhost", 1).await;
     (Arc::new(cloud), alice)
 }
 
 fn lines(seat: &Seat, side: usize) -> Vec<Vec<u8>> {
-    (0..3).map(|number| format!("{number} of side {side} in {}", seat.mailbox_id).into_bytes()).collect()
+    (0..2).map(|number| format!("{number} of side {side} in {}", seat.mailbox_id).into_bytes()).collect()
 }
 
 /// Both sessions of a pair, at once.

@@ -34,7 +34,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         function: JoinRendezvous::DESCRIPTION.function,
         prepare: |cloud| {
             Box::pin(async {
-                let alice = Applicant::new(cloud, "alice@localhost", 1).await.register(cloud).await;
+                let alice = Applicant::enrolled(cloud, "alice@localhost", 1).await;
                 let code = cloud.new_device(1).await.code;
                 Prepared {
                     // Each cloud has its relay elsewhere.
@@ -159,7 +159,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 async fn pair(cloud: &TestCloud) -> [Seat; 2] {
-    let alice = Applicant::new(cloud, "alice@localhost", 1).await.register(cloud).await;
+    let alice = Applicant::enrolled(cloud, "alice@localhost", 1).await;
     cloud.pair(&alice, 1).await
 }
 

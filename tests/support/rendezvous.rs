@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt as _, StreamExt as _};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -18,8 +20,10 @@ use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::rendezvous::frame::{AuthenticatedFrame, DeviceFrame, MailboxOutcome, RelayFrame};
 use vestibule_protocol::rendezvous::{MailboxId, Pairing, RandomString, Rendezvous, RendezvousCode, RendezvousTicket};
 use vestibule_protocol::request_signature::Service;
+use vestibule_protocol::signed::Verified;
 use vestibule_protocol::time::Timestamp;
 
+use crate::pseudonym::intermediate_key;
 use crate::{Applicant, Call, TestCloud, json_body};
 
 /// How long a test waits for what must come.
@@ -49,6 +53,20 @@ pub fn creating_call(ticket: &RendezvousTicket) -> Call {
 }
 
 impl Applicant {
+    /// A client of a user that is registered as far as other services can tell: its record is put where registering would
+    /// have put it, which is faster.
+    pub async fn enrolled(cloud: &TestCloud, user_name: &str, seed: u64) -> Self {
+        let applicant = Self::new(cloud, user_name, seed).await;
+        let credential = Verified::sign(applicant.requested.clone(), &intermediate_key(cloud));
+        let item = json!({
+            "pk": {"S": format!("USER#{user_name}")},
+            "sk": {"S": format!("CLIENT#{}", applicant.client_id.uuid)},
+            "client_credential": {"B": STANDARD.encode(credential.to_bytes().0)},
+        });
+        cloud.cloud.put_item("AsTable", item).await.expect("an item");
+        applicant
+    }
+
     /// The call with which this client joins, signed.
     pub fn joining_call(&self, cloud: &TestCloud, code: RendezvousCode, ticket: &RendezvousTicket) -> Call {
         self.sign_for_rendezvous(cloud, &self.unsigned_joining_call(code, ticket))
