@@ -3,32 +3,33 @@
 use vestibule_local::Service;
 use vestibule_tests::TestCloud;
 
-use crate::scenarios::SCENARIOS;
+use crate::scenarios;
 
 #[tokio::test]
 async fn no_endpoint_makes_more_dynamodb_calls_than_its_budget() {
     let mut table = String::from("DynamoDB calls per request\n");
     let mut over_budget = Vec::new();
-    for scenario in SCENARIOS {
+    for scenario in scenarios::all() {
         let cloud = TestCloud::start().await;
         let prepared = (scenario.prepare)(&cloud).await;
         cloud.cloud.forget_calls();
-        let answer = cloud.send(&(prepared.call)(&cloud)).await;
+        let answer = (prepared.perform)(&cloud).await;
         assert!(answer.status < 300, "{}", answer.text());
         let calls = cloud.cloud.calls();
-        let (buckets, calls): (Vec<_>, Vec<_>) = calls
-            .iter()
+        let of_function = calls.iter().filter(|call| call.function == scenario.function);
+        let posts = of_function.clone().filter(|call| call.operation == "PostToConnection").count();
+        let (buckets, calls): (Vec<_>, Vec<_>) = of_function
             .filter(|call| call.service == Service::DynamoDb)
             .partition(|call| call.iam_requests[0].leading_keys.iter().any(|key| key.contains("BUCKET#")));
         let operations: Vec<_> = calls.iter().map(|call| call.operation.as_str()).collect();
         table.push_str(&format!(
-            "{:<28} {} of {} {operations:?}, {} for the rate limit\n",
+            "{:<28} {} of {} {operations:?}, {} for the rate limit, {posts} posts\n",
             scenario.function,
             calls.len(),
             scenario.budget,
             buckets.len()
         ));
-        if calls.len() > scenario.budget || buckets.len() != scenario.rate_limits {
+        if calls.len() > scenario.budget || buckets.len() != scenario.rate_limits || posts != scenario.posts {
             over_budget.push(scenario.function);
         }
     }

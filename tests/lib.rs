@@ -12,6 +12,10 @@ mod log;
 mod pseudonym;
 #[path = "support/recipe.rs"]
 mod recipe;
+#[path = "support/rendezvous.rs"]
+pub mod rendezvous;
+#[path = "support/session.rs"]
+pub mod session;
 
 pub use applicant::Applicant;
 pub use cloud::{Answer, Call, TestCloud, all_at_once, json_body};

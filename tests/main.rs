@@ -10,5 +10,6 @@ mod permissions;
 mod provisioning;
 mod queuing_service;
 mod registration;
+mod rendezvous;
 mod scenarios;
 mod secrecy;

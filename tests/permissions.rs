@@ -5,7 +5,7 @@ use vestibule_local::template::{Function, Template};
 use vestibule_local::{FunctionEntry, LocalCloudError};
 use vestibule_tests::{Applicant, Call, TestCloud, json_body};
 
-use crate::scenarios::SCENARIOS;
+use crate::scenarios;
 
 const TEMPLATE: &str = include_str!("../template.yaml");
 
@@ -65,14 +65,22 @@ async fn a_function_without_its_secret_does_not_start() {
 #[tokio::test]
 async fn the_functions_template_and_endpoints_are_one_list() {
     let endpoints: Vec<_> = vestibule_protocol::endpoint::ENDPOINTS.iter().map(|endpoint| endpoint.function).collect();
+    let template = Template::parse(TEMPLATE, &[]).unwrap();
+    let relays = template.websocket_apis.iter().flat_map(|api| api.routes.values());
+    let relays: Vec<_> = relays.map(|id| template.functions.iter().find(|f| f.logical_id == *id).unwrap()).collect();
+    let routed = endpoints.into_iter().chain(relays.iter().map(|function| function.name.as_str()));
     let code: Vec<_> = vestibule_local::FUNCTIONS.iter().map(|entry: &FunctionEntry| entry.name).collect();
-    assert_eq!(code, endpoints);
+    assert_eq!(code, routed.collect::<Vec<_>>());
     // That the template has exactly these functions, the local cloud checks when it starts; here, the routes.
     let cloud = TestCloud::start().await;
     for endpoint in vestibule_protocol::endpoint::ENDPOINTS {
         let call = Call {
             method: endpoint.method.as_str().to_owned(),
-            path: endpoint.path.replace("{user_name}", "nobody@localhost").replace("{qs_client_id}", "AA"),
+            path: endpoint
+                .path
+                .replace("{user_name}", "nobody@localhost")
+                .replace("{qs_client_id}", "AA")
+                .replace("{code}", "1"),
             headers: std::collections::BTreeMap::new(),
             body: json_body(&serde_json::json!({})),
         };
@@ -118,13 +126,13 @@ fn permissions(function: &Function) -> Vec<Policy> {
 #[tokio::test]
 async fn every_permission_is_used() {
     let mut requests: Vec<(String, IamRequest)> = Vec::new();
-    for scenario in SCENARIOS {
+    for scenario in scenarios::all() {
         let cloud = TestCloud::start().await;
         let prepared = (scenario.prepare)(&cloud).await;
         // Once, again, and when what it needs has expired.
         for wait in [0, 1, 16 * 60] {
             cloud.cloud.clock().advance(std::time::Duration::from_secs(wait));
-            cloud.send(&(prepared.call)(&cloud)).await;
+            (prepared.perform)(&cloud).await;
         }
         for call in cloud.cloud.calls() {
             requests.extend(call.iam_requests.into_iter().map(|request| (call.function.clone(), request)));

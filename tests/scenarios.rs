@@ -1,6 +1,8 @@
-//! For every endpoint, one call that does its work: what the fault harness breaks and the budget test counts.
+//! For every function, one request that does its work: what the fault harness breaks and the budget test counts.
 //!
-//! An endpoint that is added is added here too: a test compares this list with the list of endpoints.
+//! A function that is added is added here too: a test compares this list with the list of functions.
+
+mod rendezvous;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -27,12 +29,17 @@ pub(crate) struct Scenario {
     pub(crate) budget: usize,
     /// Against how many rate limits one request counts.
     pub(crate) rate_limits: usize,
+    /// How many messages one request posts to WebSocket connections.
+    pub(crate) posts: usize,
 }
 
-/// A call that is ready to be made.
+/// A request on its way to its answer.
+pub(crate) type Performing<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+
+/// A request that is ready to be made.
 pub(crate) struct Prepared {
     /// Makes the request anew, as a client does that tries again: the same body, under a fresh signature.
-    pub(crate) call: Box<dyn Fn(&TestCloud) -> Call + Send + Sync>,
+    pub(crate) perform: Box<dyn Fn(&TestCloud) -> Performing<'_> + Send + Sync>,
     /// What of the answer is the same every time.
     pub(crate) stable: fn(&Answer) -> Value,
     /// What of an item is the same, however often the request had to be sent; none if the item may be gone.
@@ -40,21 +47,31 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    fn new(call: impl Fn(&TestCloud) -> Call + Send + Sync + 'static) -> Self {
+    /// A request to the HTTP API.
+    pub(crate) fn new(call: impl Fn(&TestCloud) -> Call + Send + Sync + 'static) -> Self {
+        Self::performing(move |cloud| {
+            let call = call(cloud);
+            Box::pin(async move { cloud.send(&call).await })
+        })
+    }
+
+    /// A request of another kind.
+    pub(crate) fn performing(perform: impl Fn(&TestCloud) -> Performing<'_> + Send + Sync + 'static) -> Self {
         Self {
-            call: Box::new(call),
+            perform: Box::new(perform),
             stable: |answer| serde_json::from_slice(&answer.body).unwrap_or(Value::Null),
             settled: Some,
         }
     }
 }
 
-pub(crate) const SCENARIOS: &[Scenario] = &[
+const SCENARIOS: &[Scenario] = &[
     Scenario {
         function: GetCredentials::DESCRIPTION.function,
         prepare: |_| Box::pin(async { Prepared::new(|_| Call::new::<GetCredentials>(&(), Vec::new())) }),
         budget: 1,
         rate_limits: 0,
+        posts: 0,
     },
     Scenario {
         function: InitiateRegistration::DESCRIPTION.function,
@@ -68,6 +85,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         },
         budget: 1,
         rate_limits: 1,
+        posts: 0,
     },
     Scenario {
         function: FinishRegistration::DESCRIPTION.function,
@@ -80,6 +98,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         },
         budget: 1,
         rate_limits: 0,
+        posts: 0,
     },
     Scenario {
         function: OpenSession::DESCRIPTION.function,
@@ -87,6 +106,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         // One read, one write.
         budget: 2,
         rate_limits: 2,
+        posts: 0,
     },
     Scenario {
         function: OpenSession::DESCRIPTION.function,
@@ -94,6 +114,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         // The same, and one read of the client that signs.
         budget: 3,
         rate_limits: 1,
+        posts: 0,
     },
     Scenario {
         function: UseSession::DESCRIPTION.function,
@@ -108,12 +129,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         // One read, one transaction.
         budget: 2,
         rate_limits: 0,
+        posts: 0,
     },
     Scenario {
         function: UseSession::DESCRIPTION.function,
         prepare: |cloud| Box::pin(request_over_session(cloud, RetrieveStorageKey)),
         budget: 2,
         rate_limits: 0,
+        posts: 0,
     },
     Scenario {
         function: UseSession::DESCRIPTION.function,
@@ -121,6 +144,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         // One read, one query, one transaction.
         budget: 3,
         rate_limits: 0,
+        posts: 0,
     },
     Scenario {
         function: UseSession::DESCRIPTION.function,
@@ -134,6 +158,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         },
         budget: 2,
         rate_limits: 0,
+        posts: 0,
     },
     Scenario {
         function: UseSession::DESCRIPTION.function,
@@ -150,12 +175,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         // One read, one transaction; to remove the log a query and a batch for each 25 entries, and a last query.
         budget: 5,
         rate_limits: 0,
+        posts: 0,
     },
     Scenario {
         function: GetQsKeys::DESCRIPTION.function,
         prepare: |_| Box::pin(async { Prepared::new(|_| Call::new::<GetQsKeys>(&(), Vec::new())) }),
         budget: 1,
         rate_limits: 0,
+        posts: 0,
     },
     Scenario {
         function: CreateQsUser::DESCRIPTION.function,
@@ -167,6 +194,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         },
         budget: 1,
         rate_limits: 1,
+        posts: 0,
     },
     Scenario {
         function: PublishKeyPackages::DESCRIPTION.function,
@@ -179,6 +207,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         // One read, two batches, one update.
         budget: 4,
         rate_limits: 0,
+        posts: 0,
     },
     Scenario {
         function: GetKeyPackages::DESCRIPTION.function,
@@ -190,6 +219,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         },
         budget: 1,
         rate_limits: 0,
+        posts: 0,
     },
     Scenario {
         function: ClaimKeyPackages::DESCRIPTION.function,
@@ -207,8 +237,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         // A query, and for the one client an update and a delete.
         budget: 3,
         rate_limits: 2,
+        posts: 0,
     },
 ];
+
+/// Every scenario.
+pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
+    SCENARIOS.iter().chain(rendezvous::SCENARIOS)
+}
 
 /// Alice opens a session, as anybody or as one of her clients.
 async fn opening(cloud: &TestCloud, is_signed: bool) -> Prepared {
@@ -261,9 +297,8 @@ fn without_packages(mut item: Value) -> Option<Value> {
 }
 
 #[test]
-fn every_endpoint_has_a_scenario() {
-    let mut functions: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.function).collect();
+fn every_function_has_a_scenario() {
+    let mut functions: Vec<_> = all().map(|scenario| scenario.function).collect();
     functions.dedup();
-    let endpoints: Vec<_> = vestibule_protocol::endpoint::ENDPOINTS.iter().map(|endpoint| endpoint.function).collect();
-    assert_eq!(functions, endpoints);
+    assert_eq!(functions, vestibule_local::FUNCTIONS.iter().map(|function| function.name).collect::<Vec<_>>());
 }

@@ -218,7 +218,7 @@ fn sign<P: KeyPurpose>(cloud: &TestCloud, call: &Call, key: &SigningKey<P>, key_
 }
 
 /// The key of the deployment's intermediate: a test cloud's keys follow from a seed.
-fn intermediate_key(cloud: &TestCloud) -> SigningKey<AsIntermediateCredentialKey> {
+pub(crate) fn intermediate_key(cloud: &TestCloud) -> SigningKey<AsIntermediateCredentialKey> {
     let rng = &mut StdRng::seed_from_u64(TestCloud::KEY_SEED);
     let deployment = vestibule_keys::Deployment::generate(cloud.domain(), cloud.now(), rng);
     let document = deployment.secrets.iter().find(|secret| secret.purpose == "as-signing").expect("a document");
