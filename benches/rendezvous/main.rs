@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rand::rngs::OsRng;
@@ -43,7 +43,8 @@ async fn main() -> Result<(), Failure> {
         let rounds = SESSIONS.div_ceil(pairs);
         let (mut elapsed, mut latencies) = (Duration::ZERO, Vec::new());
         for _ in 0..rounds {
-            let devices = (0..pairs).map(|_| Devices::new(&server, registered.path())).collect::<io::Result<Vec<_>>>()?;
+            let devices =
+                (0..pairs).map(|_| Devices::new(&server, &home(&registered))).collect::<io::Result<Vec<_>>>()?;
             let start = Instant::now();
             let mut meetings: JoinSet<_> = devices.into_iter().map(meet).collect();
             while let Some(meeting) = meetings.join_next().await {
@@ -61,11 +62,16 @@ async fn main() -> Result<(), Failure> {
 
 /// The home of a user's device, to be copied for each pair: a home has one process at a time.
 async fn register(server: &ServerUrl) -> Result<TempDir, Failure> {
-    let home = tempdir()?;
-    let mut client = Client::open(Options::new(home.path()).server(server.clone()).key_packages(1))?;
+    let directory = tempdir()?;
+    let mut client = Client::open(Options::new(home(&directory)).server(server.clone()).key_packages(1))?;
     let password = |_| Ok(Password::new("correct horse".to_owned()));
     client.register(&"alice@localhost".parse()?, "phone", password, |_| {}).await?;
-    Ok(home)
+    Ok(directory)
+}
+
+/// The home in a directory: the client makes it, so that it is private.
+fn home(directory: &TempDir) -> PathBuf {
+    directory.path().join("home")
 }
 
 /// The two devices of a pair.
@@ -77,11 +83,14 @@ struct Devices {
 impl Devices {
     fn new(server: &ServerUrl, registered: &Path) -> io::Result<Self> {
         let (new, existing) = (tempdir()?, tempdir()?);
+        let copy = home(&existing);
+        fs::create_dir(&copy)?;
+        fs::set_permissions(&copy, fs::metadata(registered)?.permissions())?;
         for entry in fs::read_dir(registered)? {
             let entry = entry?;
-            fs::copy(entry.path(), existing.path().join(entry.file_name()))?;
+            fs::copy(entry.path(), copy.join(entry.file_name()))?;
         }
-        let options = |home: &TempDir| Options::new(home.path()).server(server.clone());
+        let options = |directory: &TempDir| Options::new(home(directory)).server(server.clone());
         Ok(Self { new: (options(&new), new), existing: (options(&existing), existing) })
     }
 }
