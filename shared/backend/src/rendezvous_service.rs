@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `CODE#<code>` | `CODE` | `mailbox_id` S, `expires_at` N |
 //! | `TICKET#<ticket hash>` | `TICKET` | `mailbox_id` S, `role` S, `expires_at` N; the new device's also `code` N, `ends_at` N |
-//! | `MAILBOX#<mailbox id>` | `MAILBOX` | `ends_at` N, `expires_at` N, `outcome` S, and for each role ([`mailbox_item`]) `…_ticket_hash` B, `…_connection` S, `…_stored` NS, `…_length` N, `…_received` N, `…_finished` N |
+//! | `MAILBOX#<mailbox id>` | `MAILBOX` | `ends_at` N, `expires_at` N, `outcome` S, and for each role (`mailbox_item`) `…_ticket_hash` B, `…_connection` S, `…_stored` NS, `…_length` N, `…_received` N, `…_finished` N |
 //! | | `MESSAGE#<role>#<number, 3 digits>` | `payload` B, `expires_at` N |
 //! | `CONNECTION#<connection id>` | `CONNECTION` | `mailbox_id` S, `role` S, `expires_at` N |
 //! | `BUCKET#<name>` | `BUCKET` | a source's creations or a client's joins in a window ([`crate::rate_limit`]) |
