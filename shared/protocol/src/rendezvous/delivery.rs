@@ -142,7 +142,7 @@ impl Delivery {
         Ok(())
     }
 
-    /// The relay did not take this message for now: it is sent again.
+    /// The relay could not take this message: it is sent again.
     pub fn refused_for_now(&mut self, number: u32) {
         if let Some(connection) = &mut self.connection {
             connection.transmitted = connection.transmitted.min(number);

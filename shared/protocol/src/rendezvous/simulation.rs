@@ -53,7 +53,7 @@ pub(crate) struct Behaviour {
     pub(crate) duplicate: u32,
     /// A frame overtakes others.
     pub(crate) reorder: u32,
-    /// The relay refuses a message for now.
+    /// The relay refuses a message with a problem that passes.
     pub(crate) refuse: u32,
     /// The relay does something that a relay does not.
     pub(crate) mischief: u32,

@@ -51,7 +51,7 @@ pub enum Event {
     PeerClosed,
     /// Both devices have closed, and the relay has all that this device sent.
     Finished,
-    /// The relay did not take a frame for now. It is sent again: wait a while before asking for frames.
+    /// The relay could not take a frame. It is sent again: wait a while before asking for frames.
     TryLater(ProblemDocument),
     /// The session is over.
     Ended(EndReason),
