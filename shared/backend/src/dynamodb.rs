@@ -179,19 +179,24 @@ pub fn corrupt_item(what: &str) -> Problem {
     Problem::new(ProblemType::InternalError, "the stored state is not readable")
 }
 
+/// What a log may say of a failed call to AWS: the service's error code, or at which step of the call it failed.
+pub(crate) fn error_code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> &str {
+    match error {
+        SdkError::ServiceError(service_error) => service_error.err().code().unwrap_or("unknown"),
+        SdkError::TimeoutError(_) => "timeout",
+        SdkError::DispatchFailure(_) => "dispatch-failure",
+        SdkError::ResponseError(_) => "response-error",
+        _ => "construction-failure",
+    }
+}
+
 /// The problem of a DynamoDB call that failed for no reason of the caller's: to be tried again if it may pass, else a
 /// defect of ours. The log names the operation and the error code, never an item.
 pub fn failed_call<E, R>(operation: &'static str, error: &SdkError<E, R>) -> Problem
 where
     E: ProvideErrorMetadata,
 {
-    let code = match error {
-        SdkError::ServiceError(service_error) => service_error.err().code().unwrap_or("unknown"),
-        SdkError::TimeoutError(_) => "timeout",
-        SdkError::DispatchFailure(_) => "dispatch-failure",
-        SdkError::ResponseError(_) => "response-error",
-        _ => "construction-failure",
-    };
+    let code = error_code(error);
     let is_permanent = matches!(
         code,
         "AccessDeniedException"

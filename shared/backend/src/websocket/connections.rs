@@ -10,7 +10,7 @@ use vestibule_protocol::problem::{Problem, ProblemType};
 use vestibule_protocol::time::Timestamp;
 
 use super::ConnectionId;
-use crate::dynamodb::try_again;
+use crate::dynamodb::{error_code, try_again};
 use crate::{Environment, StartError};
 
 /// The connections of a WebSocket API.
@@ -107,13 +107,7 @@ fn connection_error<E, R>(operation: &'static str, error: &SdkError<E, R>) -> Co
 where
     E: ProvideErrorMetadata,
 {
-    let code = match error {
-        SdkError::ServiceError(service_error) => service_error.err().code().unwrap_or("unknown"),
-        SdkError::TimeoutError(_) => "timeout",
-        SdkError::DispatchFailure(_) => "dispatch-failure",
-        SdkError::ResponseError(_) => "response-error",
-        _ => "construction-failure",
-    };
+    let code = error_code(error);
     match code {
         "GoneException" => ConnectionError::Gone,
         "AccessDeniedException"
