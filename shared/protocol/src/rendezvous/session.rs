@@ -42,7 +42,7 @@ pub struct Rendezvous {
 ///
 /// Serialised, it holds the ticket and the keys: it belongs into a file that is sealed. To resume a session, deserialise
 /// what was written *last*, in one process only: an older state would encrypt two messages under one counter. A session
-/// whose handshake was under way resumes as ended.
+/// that had no keys yet resumes as ended.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Session {
     mailbox_id: MailboxId,
@@ -158,7 +158,7 @@ impl Session {
     pub fn receive_text(&mut self, text: &str) -> Vec<Event> {
         match RelayFrame::from_json(text) {
             Ok(frame) => self.receive(frame),
-            Err(_) => self.end(EndReason::RelayMisbehaved),
+            Err(_) => self.fail(EndReason::RelayMisbehaved),
         }
     }
 
@@ -189,20 +189,18 @@ impl Session {
                 events.extend(self.finish_if_done());
                 events
             }
-            Err(error) => self.end(error.into()),
+            Err(error) => self.fail(error.into()),
         }
     }
 
     /// Takes the time.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Event> {
-        let is_over = self.stage.is_ended() || self.stage.is_finished() || now < self.expires_at;
-        if is_over { Vec::new() } else { self.end(EndReason::Expired) }
+        if now < self.expires_at { Vec::new() } else { self.fail(EndReason::Expired) }
     }
 
     /// Gives up. The relay is told at the next occasion.
     pub fn cancel(&mut self) -> Vec<Event> {
-        let is_over = self.stage.is_ended() || self.stage.is_finished();
-        if is_over { Vec::new() } else { self.end(EndReason::Cancelled) }
+        self.fail(EndReason::Cancelled)
     }
 
     /// What sends, if the handshake is done and the session is not over.
@@ -227,7 +225,7 @@ impl Session {
     fn receive_messages(&mut self, number: u32, message: Vec<u8>) -> Vec<Event> {
         let messages = match self.delivery.receive(number, message) {
             Ok(messages) => messages,
-            Err(error) => return self.end(error.into()),
+            Err(error) => return self.fail(error.into()),
         };
         let mut events = Vec::new();
         for message in messages {
@@ -262,9 +260,6 @@ impl Session {
     }
 
     fn mailbox_ended(&mut self, outcome: MailboxOutcome) -> Vec<Event> {
-        if self.stage.is_finished() {
-            return Vec::new();
-        }
         let is_secured = matches!(self.stage, Stage::Secured(_));
         let reason = match outcome {
             MailboxOutcome::Lonely | MailboxOutcome::Expired => EndReason::Expired,
@@ -273,16 +268,18 @@ impl Session {
             // This device has not finished, so the devices cannot both have.
             MailboxOutcome::Linked => EndReason::RelayMisbehaved,
         };
-        self.end(reason)
+        self.fail(reason)
     }
 
     fn refused(&mut self, number: Option<u32>, problem: ProblemDocument) -> Vec<Event> {
         if !is_for_now(&problem) {
-            return if self.stage.is_finished() { Vec::new() } else { self.end(EndReason::Refused(problem)) };
+            return self.fail(EndReason::Refused(problem));
         }
         match number {
             Some(number) => self.delivery.refused_for_now(number),
-            None => self.connected(),
+            // All of the connection is begun again, if it is still there.
+            None if self.is_connected => self.connected(),
+            None => {}
         }
         vec![Event::TryLater(problem)]
     }
@@ -290,6 +287,11 @@ impl Session {
     /// Joining moves the end, but no relay may keep a device waiting for longer than that.
     fn extend(&mut self, expires_at: Timestamp) {
         self.expires_at = self.expires_at.max(expires_at.min(self.latest_expiry));
+    }
+
+    /// Ends the session for this reason, unless it is over: what it came to, it stays.
+    fn fail(&mut self, reason: EndReason) -> Vec<Event> {
+        if self.stage.is_ended() || self.stage.is_finished() { Vec::new() } else { self.end(reason) }
     }
 
     fn end(&mut self, reason: EndReason) -> Vec<Event> {

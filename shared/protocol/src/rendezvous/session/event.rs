@@ -22,7 +22,7 @@ pub enum EndReason {
     /// Time is up.
     #[error("the code has expired")]
     Expired,
-    /// This device was restarted during the handshake, or set back to an earlier state.
+    /// This device was restarted before it had the keys, or set back to an earlier state.
     #[error("this device was restarted at the wrong moment")]
     StateLost,
     /// After the keys were confirmed, something came that the other device did not send.

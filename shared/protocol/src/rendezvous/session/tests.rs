@@ -196,6 +196,48 @@ fn every_end_is_told_to_the_relay_and_is_for_ever() {
 }
 
 #[test]
+fn what_a_session_came_to_it_stays_whatever_the_relay_says() {
+    let mut finished = sessions([WORDS, WORDS]);
+    exchange(&mut finished);
+    for session in &mut finished {
+        session.secured().unwrap().close().unwrap();
+    }
+    exchange(&mut finished);
+    let [mut finished, _] = finished;
+    let [mut ended, _] = sessions([WORDS, WORDS]);
+    ended.cancel();
+    let nonsense = || {
+        [
+            RelayFrame::Stored { number: 99 },
+            RelayFrame::Resumed { stored: 99, peer_connected: false, expires_at: EXPIRES_AT },
+            RelayFrame::Message { number: 256, payload: Bytes(vec![1; 33]) },
+            RelayFrame::Ended { outcome: MailboxOutcome::Aborted },
+        ]
+    };
+    for (session, farewell) in [(&mut finished, DeviceFrame::Finish {}), (&mut ended, DeviceFrame::Abort {})] {
+        let before = format!("{:?}", session.progress());
+        for frame in nonsense() {
+            assert!(session.receive(frame).is_empty());
+        }
+        assert!(session.receive_text("{").is_empty() && session.tick(EXPIRES_AT).is_empty());
+        assert_eq!(format!("{:?}", session.progress()), before);
+        session.connected();
+        let frames = saved_frames(session);
+        let farewells = frames.iter().filter(|frame| matches!(frame, DeviceFrame::Finish {} | DeviceFrame::Abort {}));
+        assert_eq!(farewells.collect::<Vec<_>>(), [&farewell]);
+    }
+}
+
+#[test]
+fn a_refusal_that_comes_after_the_connection_is_gone_begins_none() {
+    let [mut session, _] = sessions([WORDS, WORDS]);
+    session.disconnected();
+    let problem = Problem::new(ProblemType::TemporarilyUnavailable, "later").document();
+    assert!(matches!(&session.receive(RelayFrame::Refused { number: None, problem })[..], [Event::TryLater(_)]));
+    assert_eq!(saved_frames(&mut session), []);
+}
+
+#[test]
 fn a_session_prints_no_secret() {
     let mut sessions = sessions([WORDS, WORDS]);
     exchange(&mut sessions);
