@@ -9,7 +9,7 @@
 //! | `CONNECTION#<connection id>` | `CONNECTION` | `mailbox_id` S, `role` S, `expires_at` N |
 //! | `BUCKET#<name>` | `BUCKET` | a source's creations or a client's joins in a window ([`crate::rate_limit`]) |
 //!
-//! Everything goes at `expires_at`, an hour after the code was created ([`RENDEZVOUS_RETENTION`]): until then the code
+//! Everything goes at `expires_at`, [`RENDEZVOUS_RETENTION`] after it was made: until then the code
 //! rests, and the mailbox answers with its outcome. `ends_at` is when the mailbox takes nothing more; joining moves it.
 //!
 //! **The mailbox's item is where things happen.** A message's bytes are written first; it is in the mailbox once its

@@ -188,8 +188,6 @@ problem_types! {
     MailboxUnknown = ("mailbox-unknown", 404, "There is no such mailbox");
     /// The ticket does not open this mailbox.
     MailboxTicketRefused = ("mailbox-ticket-refused", 403, "The ticket does not open this mailbox");
-    /// The mailbox takes nothing more: it was finished or aborted, or has expired.
-    MailboxEnded = ("mailbox-ended", 410, "The mailbox has ended");
     /// The mailbox has another message of this device under this number.
     MessageNumberTaken = ("message-number-taken", 409, "Another message has this number");
     /// The device has put as much into the mailbox as it may.
