@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use vestibule_protocol::rendezvous::Session;
+use vestibule_protocol::rendezvous::frame::RelayFrame;
 use zeroize::Zeroizing;
 
 use super::RendezvousError;
@@ -91,7 +92,13 @@ impl Link {
         match received {
             Ok(Some(text)) => {
                 self.reach("after a frame was received")?;
-                (self.failures, self.was_up) = (0, true);
+                self.was_up = true;
+                if RelayFrame::is_gateway_failure(&text) {
+                    // Whatever was not handled is sent again on the next connection.
+                    let reason = "the relay could not handle a frame".to_owned();
+                    return self.lost(session, &RelayError::Broken(reason)).await;
+                }
+                self.failures = 0;
                 Ok(Received::Frame(text))
             }
             Ok(None) => self.lost(session, &RelayError::Broken("the relay has closed the connection".to_owned())).await,

@@ -138,8 +138,9 @@ async fn what_the_relay_refuses_for_good_ends_it_with_its_reason() {
 
 #[tokio::test]
 async fn a_relay_that_talks_nonsense_ends_it() {
-    for (text, is_end) in [("nonsense", true), (r#"{"type":"stored","number":7}"#, true), (r#"{"type":"new"}"#, false)]
-    {
+    let failure = r#"{"message":"Internal server error","connectionId":"AAAA=","requestId":"BBBB"}"#;
+    let stored = r#"{"type":"stored","number":7}"#;
+    for (text, is_end) in [("nonsense", true), (stored, true), (failure, false), (r#"{"type":"new"}"#, false)] {
         let pair = Pair::new().await;
         let mut client = Client::open(pair.options(0)).unwrap();
         let (mut rendezvous, _) = created(&mut client).await;

@@ -152,6 +152,13 @@ impl AuthenticatedFrame {
 }
 
 impl RelayFrame {
+    /// Whether a text is no frame but what API Gateway itself tells a device whose frame the relay could not handle: a
+    /// function failed or took too long. Nothing is wrong with the mailbox; the device connects again and resumes.
+    pub fn is_gateway_failure(text: &str) -> bool {
+        let message = serde_json::from_str::<serde_json::Value>(text).unwrap_or_default();
+        message.get("type").is_none() && message["connectionId"].is_string() && message["requestId"].is_string()
+    }
+
     /// The frame's JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a frame has nothing that JSON has not")

@@ -104,3 +104,14 @@ fn a_frame_does_not_print_its_ticket() {
     let text = crate::encoding::encode(&ticket.to_secret_bytes());
     assert!(frame.to_json().contains(&text) && !format!("{frame:?}").contains(&text));
 }
+
+#[test]
+fn what_api_gateway_says_by_itself_is_no_frame_and_no_misbehaviour() {
+    let failure = r#"{"message": "Internal server error", "connectionId": "AAAA1234=", "requestId": "BBBB"}"#;
+    assert!(RelayFrame::is_gateway_failure(failure) && RelayFrame::from_json(failure).is_err());
+    for text in ["", "{", "{}", "[]", r#"{"message": "Internal server error"}"#, &RelayFrame::PeerLeft {}.to_json()] {
+        assert!(!RelayFrame::is_gateway_failure(text), "{text}");
+    }
+    let frame = r#"{"type": "peer-left", "connectionId": "AAAA1234=", "requestId": "BBBB"}"#;
+    assert!(!RelayFrame::is_gateway_failure(frame));
+}
