@@ -128,13 +128,13 @@ impl Api {
         signer: Option<&RequestSigner<'_, P>>,
     ) -> Request {
         let method = E::DESCRIPTION.method;
-        let path = path.expand(E::DESCRIPTION.path);
+        let (path, query) = (path.expand(E::DESCRIPTION.path), path.query());
         let mut headers = vec![("accept", "application/json, application/problem+json".to_owned())];
         if !body.is_empty() {
             headers.push(("content-type", "application/json".to_owned()));
         }
         if let Some(RequestSigner { key, key_id, domain }) = signer {
-            let covered = CoveredRequest { method: method.as_str(), path: &path, query: "", authorization: None, body };
+            let covered = CoveredRequest { method: method.as_str(), path: &path, query: &query, authorization: None, body };
             let tag = self.service.tag(domain);
             let created = self.connection.clock.now();
             let fields = sign(covered, key, key_id, &tag, created, &mut self.connection.randomness.clone());
@@ -142,6 +142,7 @@ impl Api {
             headers.push(("signature-input", fields.signature_input.into_owned()));
             headers.push(("signature", fields.signature.into_owned()));
         }
+        let path = if query.is_empty() { path } else { format!("{path}?{query}") };
         Request { service: self.service, method, path, headers, body: body.to_vec() }
     }
 

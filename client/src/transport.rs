@@ -30,7 +30,7 @@ pub struct Request {
     pub service: Service,
     /// Its method.
     pub method: Method,
-    /// Its path, beginning with `/`.
+    /// Its path, beginning with `/`, and its query if it has one.
     pub path: String,
     /// Its header fields, names in lower case.
     pub headers: Vec<(&'static str, String)>,
@@ -120,6 +120,7 @@ impl HttpTransport {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
             Method::Put => reqwest::Method::PUT,
+            Method::Delete => reqwest::Method::DELETE,
         };
         let mut outgoing = pool.request(method, self.server.join(&request.path));
         if !request.body.is_empty() {

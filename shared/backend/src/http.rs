@@ -47,7 +47,8 @@ impl<E: Endpoint> EndpointRequest<E> {
             body,
         };
         let request = decode_body::<E>(&raw)?;
-        let path = E::Path::read(|name| event.path_parameters.get(name).map(String::as_str))?;
+        let (of_path, of_query) = (&event.path_parameters, &event.query_string_parameters);
+        let path = E::Path::read(|name| of_path.get(name).map(String::as_str).or_else(|| of_query.first(name)))?;
         let source = SourceAddress::new(event.request_context.http.source_ip.as_deref());
         Ok(Self { path, body: request, body_hash: Sha256::digest(&raw.body).into(), source, raw })
     }

@@ -8,6 +8,8 @@ use crate::problem::{Problem, ProblemType};
 use crate::queuing::QsClientId;
 
 mod authentication;
+mod clients;
+mod identity;
 mod key_server;
 mod queuing;
 mod rendezvous;
@@ -15,6 +17,14 @@ mod rendezvous;
 pub use authentication::{
     FinishRegistration, FinishRegistrationRequest, FinishRegistrationResponse, GetCredentials, GetCredentialsResponse,
     InitiateRegistration, InitiateRegistrationRequest, InitiateRegistrationResponse,
+};
+pub use clients::{
+    AddClient, AddClientRequest, AddClientResponse, ClientPath, DeleteUser, DeleteUserRequest, InitiateLogin,
+    InitiateLoginRequest, InitiateLoginResponse, RemoveClient, RemoveClientRequest,
+};
+pub use identity::{
+    CommitIdentity, CommitIdentityRequest, CommitIdentityResponse, GetIdentity, GetIdentityResponse, IdentityPath,
+    IdentityPosition, ResetIdentity, ResetIdentityPath, ResetIdentityRequest,
 };
 pub use key_server::{
     OpenSession, OpenSessionRequest, OpenSessionResponse, SessionPath, UseSession, UseSessionRequest,
@@ -35,6 +45,13 @@ pub const ENDPOINTS: &[&Description] = &[
     &GetCredentials::DESCRIPTION,
     &InitiateRegistration::DESCRIPTION,
     &FinishRegistration::DESCRIPTION,
+    &AddClient::DESCRIPTION,
+    &RemoveClient::DESCRIPTION,
+    &InitiateLogin::DESCRIPTION,
+    &DeleteUser::DESCRIPTION,
+    &GetIdentity::DESCRIPTION,
+    &CommitIdentity::DESCRIPTION,
+    &ResetIdentity::DESCRIPTION,
     &OpenSession::DESCRIPTION,
     &UseSession::DESCRIPTION,
     &GetQsKeys::DESCRIPTION,
@@ -55,6 +72,8 @@ pub enum Method {
     Post,
     /// `PUT`
     Put,
+    /// `DELETE`
+    Delete,
 }
 
 impl Method {
@@ -64,6 +83,7 @@ impl Method {
             Self::Get => "GET",
             Self::Post => "POST",
             Self::Put => "PUT",
+            Self::Delete => "DELETE",
         }
     }
 }
@@ -77,6 +97,10 @@ pub enum Authentication {
     ProvisionalCredential,
     /// A request signature by the credential key of the live client that the body names.
     ClientCredentialKey,
+    /// A request signature by the credential key of a live client of the user in the path.
+    ClientOfUser,
+    /// The same, and a proof in the body that the user's password is known.
+    ClientOfUserAndPassword,
     /// A request signature by the user record key in the body.
     QsUserRecordKey,
     /// A request signature by the key of the client record in the path.
@@ -97,6 +121,8 @@ impl Authentication {
             Self::ProvisionalCredential
             | Self::ClientCredentialKey
             | Self::ClientIfSigned
+            | Self::ClientOfUser
+            | Self::ClientOfUserAndPassword
             | Self::QsUserRecordKey
             | Self::QsClientRecordKey => true,
         }
@@ -183,12 +209,17 @@ pub trait Endpoint: Send + Sync + 'static {
     type Response: Body;
 }
 
-/// The parameters of an endpoint's path.
+/// The parameters of an endpoint's path and, where it has some, of its query.
 pub trait Path: Sized + Send {
     /// The path with these parameters, for a path template such as `/v1/as/users/{user_name}`.
     fn expand(&self, template: &str) -> String;
 
-    /// Reads the parameters by their names.
+    /// The query with these parameters, without the question mark; empty where there is none.
+    fn query(&self) -> String {
+        String::new()
+    }
+
+    /// Reads the parameters by their names, which differ between path and query.
     ///
     /// # Errors
     /// A [`Problem`] that names the parameter.

@@ -119,3 +119,24 @@ pub const MAX_MAILBOX_LENGTH: usize = 2 * 1024 * 1024;
 
 /// The largest application message of a rendezvous channel, put together from its parts, in bytes.
 pub const MAX_CHANNEL_MESSAGE_LENGTH: usize = 1024 * 1024;
+
+/// How many clients a user can have, those that have not confirmed yet among them.
+pub const MAX_CLIENTS: usize = 10;
+
+/// How long a client that was added has to confirm itself in the user's identity, before it lapses.
+pub const CLIENT_CONFIRMATION_TIME: Duration = Duration::from_secs(60 * 60);
+
+/// How long a login at the authentication service can be used.
+pub const LOGIN_LIFETIME: Duration = Duration::from_secs(60);
+
+/// Largest body of a request about a client or a login, in bytes.
+pub const MAX_CLIENT_REQUEST_LENGTH: usize = 4 * 1024;
+
+/// Largest commit and largest GroupInfo of an identity, in bytes each.
+pub const MAX_IDENTITY_MESSAGE_LENGTH: usize = 48 * 1024;
+
+/// Largest body of a request that changes an identity, in bytes: commit, GroupInfo and login in base64url.
+pub const MAX_IDENTITY_REQUEST_LENGTH: usize = 132 * 1024;
+
+/// How many commits of an identity are in one answer.
+pub const IDENTITY_PAGE_LENGTH: usize = 100;

@@ -123,6 +123,38 @@ problem_types! {
     /// The request is signed by none of the user's clients.
     ClientUnknown = ("client-unknown", 403, "The user has no such client");
 
+    /// The client was issued a credential, but has not confirmed it in the user's identity.
+    ClientUnconfirmed = ("client-unconfirmed", 403, "The client has not joined the user's identity yet");
+    /// A client's UUID in the path is not one.
+    InvalidClientUuid = ("invalid-client-uuid", 400, "The client UUID is not well-formed");
+    /// The client id has, or had, an owner.
+    ClientIdTaken = ("client-id-taken", 409, "The client id is taken");
+    /// The user has as many clients as a user can have.
+    ClientLimitReached = ("client-limit-reached", 409, "The user has as many clients as there can be");
+    /// The signing request is for another client than the path.
+    CsrForAnotherClient = ("csr-for-another-client", 400, "The credential signing request is for another client");
+    /// The signing request of a client that renews its credential is for another key.
+    CsrForAnotherKey = ("csr-for-another-key", 400, "A credential is renewed for the same key");
+    /// A client removes itself.
+    ClientRemovesItself = ("client-removes-itself", 409, "A client is removed by another one");
+    /// There is no such client to remove.
+    ClientNotFound = ("client-not-found", 404, "There is no such client");
+    /// The sealed login is altered, was for another operation, client or password, or has expired.
+    LoginInvalid = ("login-invalid", 403, "The login is not valid for this");
+    /// The operation needs the password.
+    LoginMissing = ("login-missing", 401, "The user's password is wanted");
+
+    /// The query's parameters are not numbers, or one is missing.
+    InvalidIdentityPosition = ("invalid-identity-position", 400, "The position in the identity is not well-formed");
+    /// The user has no identity, or not this generation of it.
+    IdentityUnknown = ("identity-unknown", 404, "There is no such identity");
+    /// Another change of the identity came first.
+    IdentitySuperseded = ("identity-superseded", 409, "The identity has changed meanwhile");
+    /// A commit is malformed, or not one that the identity allows.
+    CommitRefused = ("commit-refused", 400, "The commit is not allowed");
+    /// A GroupInfo is malformed, or does not fit the commit.
+    GroupInfoRefused = ("group-info-refused", 400, "The GroupInfo does not fit");
+
     /// A QS client id in the path is not one.
     InvalidQsClientId = ("invalid-qs-client-id", 400, "The QS client id is not well-formed");
     /// There is no such client at the queuing service.
