@@ -7,10 +7,10 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::endpoint::{
-    AddClient, Authentication, ClaimKeyPackages, CommitIdentity, CreateQsUser, CreateRendezvous, DeleteUser,
-    Description, ENDPOINTS, Endpoint, FinishRegistration, GetCredentials, GetIdentity, GetKeyPackages, GetQsKeys,
-    InitiateLogin, InitiateRegistration, JoinRendezvous, OpenSession, Path as _, PublishKeyPackages, RemoveClient,
-    ResetIdentity, UseSession,
+    AddClient, Authentication, ClaimKeyPackages, CommitIdentity, CreateQsUser, CreateRendezvous, DeleteUser, ENDPOINTS,
+    Endpoint, FinishRegistration, GetCredentials, GetIdentity, GetKeyPackages, GetQsKeys, InitiateLogin,
+    InitiateRegistration, JoinRendezvous, OpenSession, Path as _, PublishKeyPackages, RemoveClient, ResetIdentity,
+    UseSession,
 };
 use crate::problem::{PROBLEM_MEDIA_TYPE, ProblemDocument, ProblemType};
 
