@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use vestibule_protocol::key_server::{AuditAction, AuditOutcome, Chain};
@@ -165,6 +165,22 @@ async fn a_password_change_whose_answer_never_comes_says_so() {
     assert!(matches!(error, Error::PasswordChangeUncertain(_)), "{error}");
     drop(client);
     fingerprint(&device, password()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_password_change_whose_answer_is_lost_before_the_server_asks_for_patience_is_uncertain() {
+    let device = registered().await;
+    let uses = AtomicUsize::new(0);
+    let losing = move |request: &HttpRequest, response: Response| match is_change(request) {
+        false => Ok(response),
+        true if uses.fetch_add(1, Ordering::SeqCst) == 0 => Err(TransportError("lost".into())),
+        true => Ok(Response { status: 429, headers: Vec::new(), body: Vec::new() }),
+    };
+    let mut client = device.client_with(device.through(losing));
+    let error = client.change_password(password(), new_password()).await.unwrap_err();
+    assert!(matches!(error, Error::PasswordChangeUncertain(_)), "{error}");
+    drop(client);
+    fingerprint(&device, new_password()).await.unwrap();
 }
 
 #[tokio::test]
