@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use vestibule_protocol::key_server::{AuditAction, AuditOutcome, Chain};
+use vestibule_protocol::limits::AUDIT_PAGE_LENGTH;
 use vestibule_protocol::randomness::Randomness;
 
 use super::*;
@@ -294,6 +295,20 @@ async fn a_long_log_is_read_page_by_page() {
     device.service.deployment().key_server.users.get_mut(ALICE).unwrap().audit_log.remove(200);
     let log = device.client().audit_log(None, password()).await.unwrap();
     assert_eq!(log.chain, Chain::Altered);
+}
+
+#[tokio::test]
+async fn a_log_that_does_not_hold_together_is_not_read_for_ever() {
+    for (forged, pages) in [(999, 1), (700, 2), (450, 3)] {
+        let device = registered().await;
+        record_elsewhere(&device, 998);
+        {
+            let mut deployment = device.service.deployment();
+            deployment.key_server.users.get_mut(ALICE).unwrap().audit_log[forged - 1].previous_hash[0] ^= 1;
+        }
+        let log = device.client().audit_log(None, password()).await.unwrap();
+        assert_eq!((log.chain, log.entries.len()), (Chain::Altered, pages * AUDIT_PAGE_LENGTH), "{forged}");
+    }
 }
 
 #[tokio::test]
