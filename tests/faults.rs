@@ -112,7 +112,8 @@ async fn undisturbed(scenario: &Scenario, start: &Start) -> (Outcome, Vec<String
 async fn disturbed(scenario: &Scenario, start: &Start, position: usize, fault: Fault, duration: Duration) -> Outcome {
     let (cloud, prepared) = start.cloud(scenario).await;
     let function = scenario.function;
-    let seen = Arc::new(AtomicUsize::new(0));
+    let (seen, hits) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&hits);
     cloud.cloud.inject(move |call| {
         if call.function != function || call.service != Service::DynamoDb {
             return None;
@@ -122,10 +123,12 @@ async fn disturbed(scenario: &Scenario, start: &Start, position: usize, fault: F
             Duration::OneAttempt => number == position,
             Duration::EveryAttempt => number >= position,
         };
+        counted.fetch_add(usize::from(is_hit), Ordering::SeqCst);
         is_hit.then_some(fault)
     });
     let first = (prepared.perform)(&cloud).await;
     cloud.cloud.clear_faults();
+    assert_ne!(hits.load(Ordering::SeqCst), 0, "{function}: there was no call {position} for {fault:?} to hit");
     if first.status < 300 {
         return outcome(&cloud, &prepared, &first).await;
     }
