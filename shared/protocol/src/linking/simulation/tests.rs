@@ -120,37 +120,37 @@ fn nothing_else(rng: &mut Dice) -> Circumstances {
 
 #[test]
 fn an_unreliable_network_links_every_device() {
-    let tally = run_all(0..3_000, nothing_else, UNRELIABLE);
-    assert_eq!(tally.linked, 3_000, "{tally:?}");
+    let tally = run_all(0..2_000, nothing_else, UNRELIABLE);
+    assert_eq!(tally.linked, 2_000, "{tally:?}");
 }
 
 #[test]
-fn whatever_the_persons_and_the_service_do_both_devices_are_linked_or_neither_1() {
+fn whatever_the_persons_and_the_service_do_both_devices_are_linked_or_neither() {
     let tally = run_all(10_000..15_000, Circumstances::generate, UNRELIABLE);
     assert!(tally.linked > 2_000 && tally.withdrawn > 300, "{tally:?}");
 }
 
 #[test]
-fn devices_that_are_killed_are_both_linked_or_neither_is_1() {
+fn devices_that_are_killed_are_both_linked_or_neither_is() {
     let tally = run_all(20_000..25_000, Circumstances::generate, MORTAL);
     assert!(tally.linked > 1_000 && tally.withdrawn > 300, "{tally:?}");
 }
 
 #[test]
-fn a_hostile_relay_links_no_other_device_1() {
+fn a_hostile_relay_links_no_other_device() {
     let tally = run_all(30_000..35_000, Circumstances::generate, HOSTILE);
-    assert!(tally.linked > 500 && tally.withdrawn > 100, "{tally:?}");
+    assert!(tally.linked > 500 && tally.withdrawn > 60, "{tally:?}");
 }
 
 #[test]
 fn a_hostile_relay_with_killed_devices_links_no_other_device() {
-    let tally = run_all(40_000..44_000, nothing_else, Behaviour { kill: 8, ..HOSTILE });
-    assert!(tally.linked > 500 && tally.withdrawn > 100, "{tally:?}");
+    let tally = run_all(40_000..42_500, nothing_else, Behaviour { kill: 8, ..HOSTILE });
+    assert!(tally.linked > 500 && tally.withdrawn > 60, "{tally:?}");
 }
 
 #[test]
 fn a_relay_in_the_middle_that_guessed_wrong_has_nothing_issued() {
-    for seed in 50_000..52_000 {
+    for seed in 50_000..51_500 {
         let seed = Seed(seed);
         let world = run(seed.0, Circumstances::default(), HOSTILE, true);
         assert!(!check(&world, Circumstances::default()));
