@@ -153,8 +153,8 @@ impl Conversation {
         let rng = &mut StdRng::seed_from_u64(4);
         match step {
             Step::Started => {}
-            Step::UserNamed | Step::Certified | Step::HandoverBegun => self.to_new(),
-            Step::Requested | Step::KeyPackageReceived | Step::ConfirmationReceived => self.to_existing(),
+            Step::UserNamed | Step::Certified | Step::HandoverBegun => self.deliver_to_new(),
+            Step::Requested | Step::KeyPackageReceived | Step::ConfirmationReceived => self.deliver_to_existing(),
             Step::Agreed => {
                 let Deployment { root, intermediate, .. } = &self.deployment;
                 self.under_way.push(self.new.agree(root, intermediate, NOW, rng).unwrap());
@@ -168,7 +168,7 @@ impl Conversation {
                 self.under_way.push(self.new.key_package_made(Bytes(b"KeyPackage".to_vec())).unwrap());
             }
             Step::Added => self.under_way.extend(self.existing.added(handover(), vec![state_bundle(40)]).unwrap()),
-            Step::HandedOver => self.to_new(),
+            Step::HandedOver => self.deliver_to_new(),
             Step::Joined => self.new.joined().unwrap(),
             Step::Confirmed => self.under_way.push(self.new.confirmed().unwrap()),
             Step::Settled => self.existing.settle(Fate::Linked).unwrap(),
@@ -176,12 +176,12 @@ impl Conversation {
         self.step = step;
     }
 
-    fn to_new(&mut self) {
+    fn deliver_to_new(&mut self) {
         let message = self.under_way.remove(0);
         self.new.receive(message.as_bytes(), NOW).unwrap();
     }
 
-    fn to_existing(&mut self) {
+    fn deliver_to_existing(&mut self) {
         let message = self.under_way.remove(0);
         self.existing.receive(message.as_bytes(), NOW).unwrap();
     }
