@@ -37,6 +37,8 @@ pub const KE1_LENGTH: usize = 96;
 pub const KE2_LENGTH: usize = 320;
 /// Length of a `KE3` in bytes.
 pub const KE3_LENGTH: usize = 64;
+/// Length of a [`ServerLogin`] in bytes.
+pub const SERVER_LOGIN_LENGTH: usize = 128;
 /// Length of an [`ExportKey`] and of a [`SessionKey`] in bytes.
 const KEY_LENGTH: usize = 64;
 
