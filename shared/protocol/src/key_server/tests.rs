@@ -190,6 +190,19 @@ fn whatever_is_altered_in_the_opening_makes_the_login_fail() {
 }
 
 #[test]
+fn an_answer_with_a_registration_response_that_nobody_asked_for_is_malformed() {
+    let mut server = Server::new();
+    let (opening, request) = SessionOpening::<Request>::start(alice(), password("correct horse"), &mut server.rng);
+    let (_, mut answer) = server.open(&request);
+    let (_, registration) = ClientRegistration::start(password("anything"), &mut server.rng);
+    let identifier = CredentialIdentifier::generate(&mut server.rng);
+    let response = server.setup.respond_to_registration(&registration.0, identifier.as_ref()).unwrap();
+    answer.opaque_registration_response = Some(response);
+    let refused = opening.finish(&answer, &mut server.rng).err();
+    assert_eq!(refused, Some(ClientSessionError::MalformedAnswer));
+}
+
+#[test]
 fn a_session_of_one_kind_is_not_one_of_another() {
     let mut server = Server::new();
     let (opening, mut request) = SessionOpening::<Request>::start(alice(), password("correct horse"), &mut server.rng);
