@@ -39,7 +39,7 @@ mod registry;
 mod session;
 mod urls;
 
-use self::connection::{Connection, Outgoing};
+use self::connection::Connection;
 pub use self::disturbance::{Disturbance, Transfer, TransferKind};
 pub(crate) use self::registry::{Refusal, Registry};
 use self::session::{Ending, Session};
@@ -210,7 +210,7 @@ impl WebSocketApi {
 }
 
 /// What is on its way to the client of a connection.
-type Queue = mpsc::Receiver<Outgoing>;
+type Queue = mpsc::Receiver<String>;
 
 impl fmt::Debug for WebSocketApi {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

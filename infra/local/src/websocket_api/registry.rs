@@ -82,9 +82,9 @@ impl Registry {
         }))
     }
 
-    /// Ends a connection. What was posted before is still sent; to functions it is gone from now on.
+    /// Ends a connection. What was posted before is still sent to a client that reads; to functions it is gone from now on.
     pub(crate) fn delete(&self, api_id: &str, stage: &str, id: &str) -> Result<(), Refusal> {
-        self.connection(api_id, stage, id)?.close()?;
+        self.connection(api_id, stage, id)?.close();
         self.connections().remove(id);
         Ok(())
     }

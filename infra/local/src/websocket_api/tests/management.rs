@@ -2,7 +2,7 @@ use serde_json::json;
 use vestibule_backend::Clock;
 use vestibule_protocol::time::Timestamp;
 
-use super::support::{Client, Seen, TEMPLATE, builder, cloud};
+use super::support::{Client, Seen, TEMPLATE, builder, cloud, limited};
 use crate::policy::Decision;
 use crate::template::Template;
 use crate::{Fault, LocalCloud, Service};
@@ -187,4 +187,19 @@ async fn a_client_that_does_not_read_is_not_posted_to_without_end() {
     let (mut alice, mut bob) = tokio::join!(Client::connect(&cloud), Client::connect(&cloud));
     let id = bob.ask("id").await;
     assert_eq!(alice.ask(format!("flood {id}")).await, "the connection cannot be reached: send the same request again");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_can_be_closed() {
+    let cloud = limited(|limits| limits.websocket.farewell = std::time::Duration::from_millis(50)).await;
+    let mut alice = Client::connect(&cloud).await;
+    alice.ask("watch").await;
+    let mut bob = Client::connect(&cloud).await;
+    let id = bob.ask("id").await;
+    alice.ask(format!("flood {id}")).await;
+    alice.send(format!("close {id}")).await;
+    let mut seen = [alice.text().await, alice.text().await];
+    seen.sort();
+    assert_eq!(seen, ["done".to_owned(), format!("left {id} 1000")]);
+    assert_eq!(alice.ask(format!("post {id} hello")).await, GONE);
 }
