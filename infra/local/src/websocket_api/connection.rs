@@ -77,7 +77,11 @@ impl Connection {
         // Held while sending, so that nothing comes in between.
         let mut held = lock(&self.held_posts);
         self.enqueue(text)?;
-        held.drain(..).try_for_each(|held| self.enqueue(held))
+        for held in held.drain(..) {
+            // Whoever posted it was told long ago that it was taken.
+            let _ = self.enqueue(held);
+        }
+        Ok(())
     }
 
     /// Ends the connection after what was sent before, if the client reads that. This needs no room among the messages, so

@@ -55,7 +55,10 @@ impl Registry {
         let text = text.to_owned();
         match self.disturbance(&connection.next_post(&text)) {
             None => connection.send(text),
-            Some(Disturbance::Twice) => connection.send(text.clone()).and_then(|()| connection.send(text)),
+            Some(Disturbance::Twice) => connection.send(text.clone()).inspect(|()| {
+                // The caller is answered once, for the first.
+                let _ = connection.send(text);
+            }),
             Some(Disturbance::Delayed(delay)) => {
                 tokio::spawn(async move {
                     tokio::time::sleep(delay).await;
