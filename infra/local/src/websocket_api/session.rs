@@ -20,6 +20,10 @@ use super::registry::Registration;
 use super::{Queue, WebSocketApi};
 use crate::limits::WebSocketLimits;
 
+/// How many bytes wait between a message and the socket at most: every frame is flushed before the next, so there is never
+/// more than one, and what answers pings.
+const WRITE_BUFFER_BYTES: usize = 512 * 1024;
+
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// An open connection.
@@ -45,7 +49,8 @@ impl Session<'_> {
     pub(super) async fn run(&self, upgraded: Upgraded, mut queue: Queue, registration: Registration) -> Ending {
         let config = WebSocketConfig::default()
             .max_frame_size(Some(self.limits.frame_bytes))
-            .max_message_size(Some(self.limits.message_bytes));
+            .max_message_size(Some(self.limits.message_bytes))
+            .max_write_buffer_size(WRITE_BUFFER_BYTES);
         let socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
         let (mut sink, mut stream) = socket.split();
         let ending = {
