@@ -188,6 +188,15 @@ impl<S: Session> ClientSession<S> {
     }
 }
 
+#[cfg(test)]
+impl<S: Session> ClientSession<S> {
+    /// Uses the session for anything, as somebody does who keeps to no rules.
+    pub(super) fn send_anything(self, request: &impl tls_codec::Serialize) -> UseSessionRequest {
+        let Channel { ke3, keys, .. } = self.channel;
+        UseSessionRequest { user_name: self.user_name, ke3, sealed_request: keys.request.seal(request, &[]) }
+    }
+}
+
 impl ClientSession<Registration> {
     /// Encrypts a storage key under what the password gave, and stores it for this user.
     pub fn complete_registration(

@@ -212,6 +212,25 @@ fn a_session_of_one_kind_is_not_one_of_another() {
 }
 
 #[test]
+fn an_operation_of_another_kind_of_session_is_refused() {
+    let mut server = Server::new();
+    let encrypted = Bytes(vec![7; ENCRYPTED_STORAGE_KEY_LENGTH]);
+    let completion = CompleteRegistration::with_bytes(server.user.user_id, &encrypted);
+    let change = ChangePassword::with_bytes(&Bytes(vec![6; 192]), &encrypted);
+    let (client, stored) = server.session::<Request>();
+    let refused = receive(&stored, &client.send_anything(&completion)).err();
+    assert_eq!(refused, Some(ChannelError.into()));
+    let (client, stored) = server.session::<Request>();
+    assert_eq!(receive(&stored, &client.send_anything(&change)).err(), Some(ChannelError.into()));
+    for operation in [RequestOperation::RetrieveStorageKey, RequestOperation::DeleteStorageKey] {
+        let (client, stored) = server.session::<Registration>();
+        assert_eq!(receive(&stored, &client.send_anything(&operation)).err(), Some(ChannelError.into()));
+    }
+    let (client, stored) = server.session::<Registration>();
+    assert_eq!(receive(&stored, &client.send_anything(&change)).err(), Some(ChannelError.into()));
+}
+
+#[test]
 fn only_a_change_of_the_password_brings_a_registration_request() {
     let mut server = Server::new();
     let (_, request) = SessionOpening::<Request>::start(alice(), password("correct horse"), &mut server.rng);
