@@ -119,6 +119,25 @@ fn a_user_registers_with_the_command_and_a_killed_server_forgets_nothing() {
 }
 
 #[test]
+fn a_password_is_changed_and_the_audit_log_tells_of_it() {
+    let dev = Dev::start(&["--memory"]);
+    let home = tempfile::tempdir().unwrap();
+    let register = ["register", "alice@localhost", "--device", "phone", "--password-stdin"];
+    assert_eq!(vestibule(&dev, home.path(), &register, "correct horse\n").status.code(), Some(0));
+    let change = ["--json", "password", "change", "--password-stdin"];
+    let output = vestibule(&dev, home.path(), &change, "correct horse\nbattery staple\n");
+    assert_eq!(events(&output), [serde_json::json!({"event": "password-changed"})]);
+    let output = vestibule(&dev, home.path(), &["--json", "audit", "--password-stdin"], "battery staple\n");
+    let audit = &events(&output)[0];
+    assert_eq!((&audit["event"], &audit["chain"]), (&"audit".into(), &"intact".into()));
+    let actions: Vec<_> = audit["entries"].as_array().unwrap().iter().map(|entry| entry["action"].clone()).collect();
+    assert_eq!(actions, ["audit-log-read", "password-changed", "storage-key-retrieved", "registration-completed"]);
+    let output = vestibule(&dev, home.path(), &["--json", "audit", "--password-stdin"], "correct horse\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(events(&output)[0]["problem"], "urn:vestibule:client:wrong-password");
+}
+
+#[test]
 fn a_registration_killed_again_and_again_is_completed_by_the_run_that_lives() {
     let dev = Dev::start(&["--memory"]);
     let home = tempfile::tempdir().unwrap();
