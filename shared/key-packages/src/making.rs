@@ -2,16 +2,14 @@
 
 use std::fmt;
 
-use ed25519_dalek::Signer as _;
 use openmls::prelude::{
     Capabilities, Credential, CredentialType, CredentialWithKey, Extension, ExtensionType, Extensions, KeyPackage,
     KeyPackageBundle, Lifetime, ProtocolVersion, UnknownExtension,
 };
-use openmls_traits::signatures::{Signer, SignerError};
-use openmls_traits::types::SignatureScheme;
 use rand::{CryptoRng, RngCore};
 use serde::{Deserialize, Serialize};
 use tls_codec::Serialize as _;
+use vestibule_mls::{CIPHERSUITE, MlsSigner, Provider};
 use vestibule_protocol::add_package::{AddPackage, KeyPackageRef, PackageIdentity};
 use vestibule_protocol::credential::ClientCredential;
 use vestibule_protocol::encoding::{Bytes, SecretBytes, secret};
@@ -24,8 +22,6 @@ use vestibule_protocol::symmetric::{FriendshipEncryptionKey, PushTokenKey};
 use vestibule_protocol::time::{DAY, ExpirationData, Timestamp};
 use zeroize::Zeroizing;
 
-use crate::CIPHERSUITE;
-use crate::provider::Provider;
 use crate::queue_config::seal_queue_config;
 
 /// Why no KeyPackage could be made.
@@ -182,7 +178,7 @@ impl KeyPackageMaker<'_> {
             credential: Credential::new(CredentialType::Other(LEAF_CREDENTIAL_TYPE), leaf_credential.to_bytes()),
             signature_key: payload.verifying_key.as_bytes().to_vec().into(),
         };
-        let signer = LeafSigner::new(signature_key);
+        let signer = MlsSigner::from(signature_key);
         builder.build(CIPHERSUITE, &Provider::new(rng), &signer, credential_with_key).map_err(|_| MakingError::Failed)
     }
 }
@@ -196,24 +192,4 @@ fn capabilities() -> Capabilities {
         None,
         Some(&[CredentialType::Other(LEAF_CREDENTIAL_TYPE)]),
     )
-}
-
-/// A leaf's signature key as openmls takes it.
-struct LeafSigner(ed25519_dalek::SigningKey);
-
-impl LeafSigner {
-    fn new(key: &SigningKey<LeafCredentialKey>) -> Self {
-        let bytes = key.to_secret_bytes();
-        Self(ed25519_dalek::SigningKey::try_from(bytes.as_slice()).expect("the key has the length"))
-    }
-}
-
-impl Signer for LeafSigner {
-    fn sign(&self, payload: &[u8]) -> Result<Vec<u8>, SignerError> {
-        Ok(self.0.sign(payload).to_bytes().to_vec())
-    }
-
-    fn signature_scheme(&self) -> SignatureScheme {
-        SignatureScheme::ED25519
-    }
 }

@@ -8,20 +8,33 @@ use openmls_traits::OpenMlsProvider;
 use openmls_traits::random::OpenMlsRand;
 use rand::{CryptoRng, RngCore};
 
-/// A provider whose keys come from `R`, and whose storage is thrown away.
-pub(crate) struct Provider<'a, R> {
+/// A provider whose keys come from `R`, and whose storage is its caller's to keep or to throw away.
+pub struct Provider<'a, R> {
     crypto: RustCrypto,
     randomness: GivenRandomness<'a, R>,
     storage: MemoryStorage,
 }
 
 impl<'a, R: RngCore + CryptoRng> Provider<'a, R> {
-    pub(crate) fn new(rng: &'a mut R) -> Self {
-        Self {
-            crypto: RustCrypto::default(),
-            randomness: GivenRandomness(Mutex::new(rng)),
-            storage: MemoryStorage::default(),
-        }
+    /// A provider with an empty storage.
+    pub fn new(rng: &'a mut R) -> Self {
+        Self::with_storage(rng, MemoryStorage::default())
+    }
+
+    /// A provider with this storage.
+    pub fn with_storage(rng: &'a mut R, storage: MemoryStorage) -> Self {
+        Self { crypto: RustCrypto::default(), randomness: GivenRandomness(Mutex::new(rng)), storage }
+    }
+
+    /// What openmls stored.
+    pub fn into_storage(self) -> MemoryStorage {
+        self.storage
+    }
+}
+
+impl<R> fmt::Debug for Provider<'_, R> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Provider")
     }
 }
 
@@ -44,7 +57,7 @@ impl<'a, R: RngCore + CryptoRng> OpenMlsProvider for Provider<'a, R> {
 }
 
 /// A generator behind the shared reference that openmls has.
-pub(crate) struct GivenRandomness<'a, R>(Mutex<&'a mut R>);
+pub struct GivenRandomness<'a, R>(Mutex<&'a mut R>);
 
 impl<R: RngCore + CryptoRng> OpenMlsRand for GivenRandomness<'_, R> {
     type Error = NoRandomness;
@@ -68,9 +81,15 @@ impl<R: RngCore + CryptoRng> GivenRandomness<'_, R> {
     }
 }
 
+impl<R> fmt::Debug for GivenRandomness<'_, R> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("GivenRandomness")
+    }
+}
+
 /// The generator that was given failed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct NoRandomness;
+pub struct NoRandomness;
 
 impl fmt::Display for NoRandomness {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
