@@ -126,6 +126,16 @@ impl<'c> Rendezvous<'c> {
         }
     }
 
+    /// Whether something can still come of it.
+    pub(crate) fn can_go_on(&self) -> bool {
+        !self.is_ended() && !matches!(self.session.progress(), Progress::Finished)
+    }
+
+    /// Whether both devices have confirmed their keys to each other, and neither has ended it.
+    pub(crate) fn is_secured(&self) -> bool {
+        matches!(self.session.progress(), Progress::Secured)
+    }
+
     /// Waits until both devices have confirmed their keys to each other; `observer` is told of the other's coming and going.
     ///
     /// # Errors

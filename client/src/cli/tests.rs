@@ -5,7 +5,7 @@ use crate::testing::{Device, KEY_PACKAGES, PASSWORD};
 use crate::transport::TransportError;
 
 mod key_server;
-mod rendezvous;
+mod linking;
 
 const ALICE: &str = "alice@localhost";
 
@@ -41,8 +41,14 @@ async fn vestibule_with(
 
 async fn run_captured(arguments: Vec<&str>, stdin: &str, adjust: impl FnOnce(Options) -> Options) -> Ran {
     let (mut stdin, mut stdout, mut stderr) = (stdin.as_bytes(), Vec::new(), Vec::new());
-    let streams =
-        Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, can_ask: false, is_watched: false };
+    let streams = Streams {
+        stdin: &mut stdin,
+        stdout: &mut stdout,
+        stderr: &mut stderr,
+        can_ask: false,
+        read_line: Arc::new(|| panic!("nobody is to be asked")),
+        is_watched: false,
+    };
     let exit_code = run(arguments, streams, adjust).await;
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { exit_code, stdout: text(stdout), stderr: text(stderr) }
