@@ -37,3 +37,8 @@ pub use existing_device::{ExistingDevice, ExistingDeviceProgress, Fate, Settleme
 pub use handover::{Handover, MemberEarSecrets, StateBundle};
 pub use message::OutgoingMessage;
 pub use new_device::{Expectation, NewClient, NewDevice, NewDeviceProgress};
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;

@@ -330,6 +330,15 @@ impl NewDevice {
         }
     }
 
+    /// The public key of the client, for tests that follow what becomes of it.
+    #[cfg(test)]
+    pub(super) fn verifying_key(&self) -> Option<[u8; 32]> {
+        match &self.stage {
+            Stage::AwaitsCredential(requested) => Some(*requested.signing_key.verifying_key().as_bytes()),
+            _ => None,
+        }
+    }
+
     fn fail(&mut self, error: LinkingError) -> LinkingError {
         if let Some(reason) = error.reason() {
             self.stage = Stage::Ended(Ending::Declined(reason));
