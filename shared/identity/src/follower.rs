@@ -120,6 +120,18 @@ impl Follower {
         expected.check(group_info)
     }
 
+    /// That a GroupInfo is exactly one of this epoch, signed by a member.
+    pub(crate) fn check_group_info_of_a_member(&self, group_info: &[u8]) -> Result<(), IdentityError> {
+        let mut result = Err(IdentityError::NotAMember);
+        for (index, _) in self.group.treesync().full_leaves() {
+            result = self.check_own_group_info(group_info, index);
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+
     /// The generation: 1, and one more with each reset.
     pub fn generation(&self) -> u64 {
         self.state.generation

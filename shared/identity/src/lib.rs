@@ -12,14 +12,19 @@ mod error;
 mod follower;
 mod group_info;
 mod identity;
+mod joining;
 mod leaf;
+mod preparing;
+mod private_group;
 mod public_storage;
 
 pub use commit::{Change, CheckedCommit};
 pub use error::{IdentityError, ProcessError};
 pub use follower::Follower;
-pub use identity::{Identity, PreparedCommit, PrivateIdentityKeyPackage};
+pub use identity::Identity;
+pub use joining::PrivateIdentityKeyPackage;
 pub use leaf::{ClientKeys, Member};
+pub use preparing::PreparedCommit;
 
 /// The type of the MLS credentials of an identity's leaves, from the range for private use (RFC 9420, section 17.5). The
 /// content is a signed `ClientCredential`.

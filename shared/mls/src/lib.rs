@@ -6,10 +6,12 @@
 mod encryption_key;
 mod provider;
 mod signer;
+mod stored_secret;
 
 pub use encryption_key::encryption_key_bytes;
 pub use provider::{GivenRandomness, NoRandomness, Provider};
 pub use signer::MlsSigner;
+pub use stored_secret::StoredSecret;
 
 use openmls_traits::types::Ciphersuite;
 

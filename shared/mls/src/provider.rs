@@ -7,40 +7,45 @@ use openmls_rust_crypto::{MemoryStorage, RustCrypto};
 use openmls_traits::OpenMlsProvider;
 use openmls_traits::random::OpenMlsRand;
 use rand::{CryptoRng, RngCore};
+use zeroize::Zeroize;
 
-/// A provider whose keys come from `R`, and whose storage is its caller's to keep or to throw away.
-pub struct Provider<'a, R> {
+/// openmls' own cryptography, randomness from `P`, and a storage that is wiped at the end.
+pub struct Provider<P> {
     crypto: RustCrypto,
-    randomness: GivenRandomness<'a, R>,
+    randomness: P,
     storage: MemoryStorage,
 }
 
-impl<'a, R: RngCore + CryptoRng> Provider<'a, R> {
-    /// A provider with an empty storage.
-    pub fn new(rng: &'a mut R) -> Self {
-        Self::with_storage(rng, MemoryStorage::default())
-    }
-
-    /// A provider with this storage.
-    pub fn with_storage(rng: &'a mut R, storage: MemoryStorage) -> Self {
+impl<'a, R: RngCore + CryptoRng> Provider<GivenRandomness<'a, R>> {
+    /// A provider whose keys come from `rng`, with this storage.
+    pub fn new(rng: &'a mut R, storage: MemoryStorage) -> Self {
         Self { crypto: RustCrypto::default(), randomness: GivenRandomness(Mutex::new(rng)), storage }
-    }
-
-    /// What openmls stored.
-    pub fn into_storage(self) -> MemoryStorage {
-        self.storage
     }
 }
 
-impl<R> fmt::Debug for Provider<'_, R> {
+impl Provider<NoRandomness> {
+    /// A provider for where nothing is to be random.
+    pub fn deterministic(storage: MemoryStorage) -> Self {
+        Self { crypto: RustCrypto::default(), randomness: NoRandomness, storage }
+    }
+}
+
+impl<P> fmt::Debug for Provider<P> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Provider")
     }
 }
 
-impl<'a, R: RngCore + CryptoRng> OpenMlsProvider for Provider<'a, R> {
+impl<P> Drop for Provider<P> {
+    fn drop(&mut self) {
+        let values = self.storage.values.get_mut().unwrap_or_else(PoisonError::into_inner);
+        values.values_mut().for_each(Zeroize::zeroize);
+    }
+}
+
+impl<P: OpenMlsRand> OpenMlsProvider for Provider<P> {
     type CryptoProvider = RustCrypto;
-    type RandProvider = GivenRandomness<'a, R>;
+    type RandProvider = P;
     type StorageProvider = MemoryStorage;
 
     fn storage(&self) -> &MemoryStorage {
@@ -51,7 +56,7 @@ impl<'a, R: RngCore + CryptoRng> OpenMlsProvider for Provider<'a, R> {
         &self.crypto
     }
 
-    fn rand(&self) -> &GivenRandomness<'a, R> {
+    fn rand(&self) -> &P {
         &self.randomness
     }
 }
@@ -87,9 +92,21 @@ impl<R> fmt::Debug for GivenRandomness<'_, R> {
     }
 }
 
-/// The generator that was given failed.
+/// There is no randomness: none was given, or the generator that was given failed.
 #[derive(Clone, Copy, Debug)]
 pub struct NoRandomness;
+
+impl OpenMlsRand for NoRandomness {
+    type Error = Self;
+
+    fn random_array<const N: usize>(&self) -> Result<[u8; N], Self> {
+        Err(Self)
+    }
+
+    fn random_vec(&self, _: usize) -> Result<Vec<u8>, Self> {
+        Err(Self)
+    }
+}
 
 impl fmt::Display for NoRandomness {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
