@@ -107,7 +107,7 @@ pub(super) async fn enter_next(session: &mut Session<'_>) -> Result<(), Error> {
 
         let mut randomness = session.connection.randomness.clone();
         let own = OwnKeys::of(account, &mut randomness)?;
-        let prepared = Identity::prepare_entry(follower, &group_info.0, &own.keys(account), &mut randomness);
+        let prepared = Identity::prepare_entry(&follower, &group_info.0, &own.keys(account), &mut randomness);
         let prepared = prepared.map_err(IdentityFailure::NotMade)?;
         keep_pending(session, PendingChange::commit(prepared))?;
         if send_pending(session).await? == Sent::Accepted {

@@ -20,7 +20,8 @@ use crate::session::Session;
 /// A credential of which less is left is renewed.
 const RENEWAL_TIME: Duration = Duration::from_secs(30 * DAY.as_secs());
 
-/// Renews the client's credential if it ends soon, and sees to it that the client's leaf has the one that it has.
+/// Renews the client's credential if it ends soon, and sees to it that the client's leaf has the one that it has, and the
+/// label that says what is so.
 pub(crate) async fn renew(session: &mut Session<'_>) -> Result<(), Error> {
     if session.account().renewal.is_none() && ends_soon(session.account(), session.now()) {
         begin(session).await?;
@@ -31,7 +32,10 @@ pub(crate) async fn renew(session: &mut Session<'_>) -> Result<(), Error> {
     let credential = session.account().client_credential().cloned();
     commit(session, move |identity, keys, randomness| {
         let own = identity.follower().member(keys.client_id().uuid);
-        let is_current = own.map(|own| own.client_credential) == credential;
+        let is_current = own.is_some_and(|own| {
+            Some(&own.client_credential) == credential.as_ref()
+                && own.encrypted_device_label == keys.encrypted_device_label
+        });
         if is_current { Ok(None) } else { identity.prepare_update(keys, randomness).map(Some) }
     })
     .await?;
