@@ -15,7 +15,7 @@ mod tests;
 
 pub(crate) use existing_device::ExistingDeviceRun;
 pub(crate) use new_device::{NewDeviceRun, forget, register};
-pub(crate) use settlement::{confirm, settle, withdraw_itself};
+pub(crate) use settlement::{confirm, settle_approval, withdraw_itself};
 
 use std::pin::Pin;
 use std::time::Duration;

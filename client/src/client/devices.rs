@@ -5,7 +5,7 @@ use vestibule_protocol::opaque::Password;
 use super::Client;
 use crate::error::Error;
 use crate::identity::{self, Device, DeviceChange, IdentityReset};
-use crate::linking::settle;
+use crate::linking::settle_approval;
 use crate::session::Session;
 
 impl Client {
@@ -22,7 +22,7 @@ impl Client {
         let mut session = self.own_session()?;
         identity::catch_up(&mut session).await?;
         if session.account().approval.is_some() && !is_linking {
-            settle(&mut session).await?;
+            settle_approval(&mut session).await?;
         }
         identity::tidy(&mut session).await?;
         identity::renew(&mut session).await?;

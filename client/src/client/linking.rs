@@ -10,7 +10,8 @@ use crate::error::Error;
 use crate::home::{Account, AuthenticationServiceState, Home};
 use crate::identity;
 use crate::linking::{
-    ExistingDeviceRun, Linked, LinkingInteraction, NewDeviceRun, confirm, forget, register, settle, withdraw_itself,
+    ExistingDeviceRun, Linked, LinkingInteraction, NewDeviceRun, confirm, forget, register, settle_approval,
+    withdraw_itself,
 };
 use crate::rendezvous::{Rendezvous, Surroundings};
 use crate::session::Session;
@@ -100,7 +101,7 @@ impl Client {
             Some(code) => (Rendezvous::resume(surroundings)?.expect("it was there a moment ago"), code),
             None => {
                 let former = session.account().approval.as_ref().map(|approval| approval.code);
-                let settled = settle(&mut session).await?;
+                let settled = settle_approval(&mut session).await?;
                 if former.is_some_and(is_it) {
                     return settled.ok_or(Error::Linking(Ending::ConnectionEnded));
                 }
@@ -145,7 +146,7 @@ impl Client {
                 Ok(linked(session.account()))
             }
             _ if was_new_device => Ok(linked(session.account())),
-            _ => settle(&mut session).await,
+            _ => settle_approval(&mut session).await,
         }
     }
 

@@ -8,16 +8,16 @@ use vestibule_protocol::endpoint::{AddClient, AddClientRequest, ClientPath, GetC
 use vestibule_protocol::linking::{
     DeclineReason, ExistingDevice, ExistingDeviceProgress, Fate, Handover, LinkingError, OutgoingMessage, Standing,
 };
-use vestibule_protocol::name::ClientId;
+use vestibule_protocol::name::{ClientId, ClientUuid};
 use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::queuing::QsUserId;
 use vestibule_protocol::rendezvous::RendezvousCode;
 use vestibule_protocol::time::Timestamp;
 
-use super::settlement::may_pass;
+use super::settlement::{may_pass, settle};
 use super::{
     Linked, LinkingInteraction, LinkingQuestion, Machine, decide, is_end_of_connection, listen, part, remember,
-    secured, send, settle,
+    secured, send,
 };
 use crate::api::ApiError;
 use crate::chain::TrustedChains;
@@ -39,10 +39,11 @@ impl ExistingDeviceRun<'_, '_> {
     pub(crate) async fn run(mut self, rendezvous: &mut Rendezvous<'_>) -> Result<Linked, Error> {
         let mut channel = secured(rendezvous, self.interaction).await?;
         let mut machine = self.resume_or_start(&mut channel).await?;
-        let (mut linked, mut cause) = (None, None);
+        let mut cause = None;
         while !matches!(machine.progress(), ExistingDeviceProgress::Linked { .. } | ExistingDeviceProgress::Ended(_)) {
-            if let ExistingDeviceProgress::SettlementWanted { .. } = machine.progress() {
-                linked = self.settle(&mut machine).await?;
+            if let ExistingDeviceProgress::SettlementWanted { client_id, .. } = machine.progress() {
+                let fate = self.settle(client_id.uuid).await?;
+                machine.settle(fate).expect("it is due");
                 continue;
             }
             match self.advance(&mut machine, &mut channel).await {
@@ -60,10 +61,12 @@ impl ExistingDeviceRun<'_, '_> {
         }
         remember(&mut channel, &machine);
         part(rendezvous, &self.session.connection.waiting).await?;
-        match (linked, machine.progress()) {
-            (Some(linked), _) => Ok(linked),
-            (None, ExistingDeviceProgress::Ended(ending)) => Err(cause.unwrap_or(Error::Linking(*ending))),
-            (None, _) => unreachable!("it is over"),
+        match machine.progress() {
+            ExistingDeviceProgress::Linked { client_id, device_name } => {
+                Ok(Linked::of(client_id.clone(), device_name.clone()))
+            }
+            ExistingDeviceProgress::Ended(ending) => Err(cause.unwrap_or(Error::Linking(*ending))),
+            _ => unreachable!("it is over"),
         }
     }
 
@@ -230,18 +233,10 @@ impl ExistingDeviceRun<'_, '_> {
     }
 
     /// Finds out what has become of the new client.
-    async fn settle(&mut self, machine: &mut ExistingDevice) -> Result<Option<Linked>, Error> {
-        let outcome = settle(&mut self.session).await;
-        let fate = |is_linked| if is_linked { Fate::Linked } else { Fate::NotLinked };
-        match outcome {
-            Ok(linked) => {
-                machine.settle(fate(linked.is_some())).expect("it is due");
-                Ok(linked)
-            }
-            Err(Error::DeviceRemoved(_)) => {
-                machine.settle(Fate::NotLinked).expect("it is due");
-                Ok(None)
-            }
+    async fn settle(&mut self, client_uuid: ClientUuid) -> Result<Fate, Error> {
+        match settle(&mut self.session, client_uuid).await {
+            Ok(true) => Ok(Fate::Linked),
+            Ok(false) | Err(Error::DeviceRemoved(_)) => Ok(Fate::NotLinked),
             Err(error) => Err(error),
         }
     }

@@ -12,12 +12,19 @@ use crate::identity::{IdentityFailure, Sent, catch_up, commit, follow, note, rem
 use crate::rendezvous::RendezvousError;
 use crate::session::Session;
 
-/// Settles what has become of the device that this one was letting in: gives it if it is linked. If it is not, it is
-/// withdrawn, and nothing is left of it.
-pub(crate) async fn settle(session: &mut Session<'_>) -> Result<Option<Linked>, Error> {
+/// Settles what has become of the device that an earlier run was letting in, if there is one: gives it if it is linked.
+pub(crate) async fn settle_approval(session: &mut Session<'_>) -> Result<Option<Linked>, Error> {
     let approval = session.account().approval.as_ref();
     let Some(Approval { client_uuid, device_name, .. }) = approval else { return Ok(None) };
     let (client_uuid, device_name) = (*client_uuid, device_name.clone());
+    let client_id = ClientId { user_name: session.account().user_name.clone(), uuid: client_uuid };
+    let is_linked = settle(session, client_uuid).await?;
+    Ok(is_linked.then(|| Linked::of(client_id, device_name)))
+}
+
+/// Settles what has become of a client that this device was letting in: gives whether it is linked. If it is not, it is
+/// withdrawn, and nothing is left of it.
+pub(super) async fn settle(session: &mut Session<'_>, client_uuid: ClientUuid) -> Result<bool, Error> {
     match Withdrawal::of(send_removal(session, client_uuid, None).await) {
         Withdrawal::TooLate => {
             catch_up(session).await?;
@@ -25,8 +32,7 @@ pub(crate) async fn settle(session: &mut Session<'_>) -> Result<Option<Linked>, 
                 account.approval = None;
                 note(account, client_uuid);
             })?;
-            let client_id = ClientId { user_name: session.account().user_name.clone(), uuid: client_uuid };
-            Ok(Some(Linked::of(client_id, device_name)))
+            Ok(true)
         }
         Withdrawal::Done => {
             session.change_account(|account| {
@@ -36,7 +42,7 @@ pub(crate) async fn settle(session: &mut Session<'_>) -> Result<Option<Linked>, 
                 }
             })?;
             remove_traces(session, client_uuid).await?;
-            Ok(None)
+            Ok(false)
         }
         Withdrawal::Failed(error) => {
             let error = session.refusal(error);

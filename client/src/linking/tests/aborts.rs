@@ -1,0 +1,3 @@
+//! How a linking ends otherwise than well.
+
+use super::*;
