@@ -67,7 +67,9 @@ impl Client {
             interaction.show_code(pairing, rendezvous.expires_at());
         }
         let user_name = user_name.cloned();
-        NewDeviceRun { session, device_name, user_name, was_root_trusted, interaction }.run(&mut rendezvous).await
+        let run = NewDeviceRun { session, device_name, user_name, was_root_trusted, interaction };
+        // On the heap: there is much of it, and it lasts.
+        Box::pin(run.run(&mut rendezvous)).await
     }
 
     /// Lets the device that shows `pairing` be one of this device's user's, if the person wants that. A code can be used once.
@@ -110,7 +112,9 @@ impl Client {
                 (join(&session, surroundings, pairing).await?, pairing.code)
             }
         };
-        ExistingDeviceRun { session, code, interaction }.run(&mut rendezvous).await
+        let run = ExistingDeviceRun { session, code, interaction };
+        // On the heap: there is much of it, and it lasts.
+        Box::pin(run.run(&mut rendezvous)).await
     }
 
     /// Whether an earlier [`Client::approve`] was interrupted, so that there is something to go on with.

@@ -118,7 +118,7 @@ impl Pair {
                 }
             }
         };
-        let both = async { tokio::join!(linking, approving) };
+        let both = Box::pin(async { tokio::join!(linking, approving) });
         tokio::time::timeout(PATIENCE, both).await.expect("somebody waits for ever").into()
     }
 
