@@ -2,9 +2,11 @@
 
 mod budgets;
 mod client;
+mod clients;
 mod command_line;
 mod documents;
 mod faults;
+mod identity;
 mod key_server;
 mod permissions;
 mod provisioning;

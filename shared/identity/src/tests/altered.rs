@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
+use super::forging::{SIGNATURE, TAG, with_content};
 use super::*;
 
 /// Runs a property over what can happen to some bytes: cut off somewhere, or with some bits flipped.
@@ -38,6 +39,27 @@ fn an_altered_commit_is_refused_or_means_the_same_and_members_see_it() {
         assert_eq!(member.process(altered), Err(ProcessError::Unfollowable { by }));
         let is_membership_tag = altered[..altered.len() - 32] == prepared.commit.0[..altered.len() - 32];
         assert_eq!(follower.check_group_info(&checked, &prepared.group_info.0).is_ok(), is_membership_tag);
+    });
+}
+
+#[test]
+fn whatever_a_member_signs_is_refused_or_is_that_members_update() {
+    let mut household = Household::new(3);
+    let prepared = household.devices[1].update(&household.identities[1]);
+    let follower = household.service.follower.clone();
+    let (device, identity) = (&household.devices[1], &household.identities[1]);
+    let content_length = prepared.commit.0.len() - SIGNATURE - 2 * TAG;
+    for_every_alteration(&prepared.commit.0[..content_length], 150, |altered| {
+        let commit = with_content(&prepared.commit.0, device, identity, |content| *content = altered.to_vec());
+        let mut member = household.identities[0].clone();
+        let Ok(checked) = follower.check(&commit) else {
+            assert!(matches!(member.process(&commit), Err(ProcessError::Refused(_))));
+            return;
+        };
+        // What is encrypted to others can be anything.
+        assert_eq!(*checked.change(), *follower.check(&prepared.commit.0).unwrap().change());
+        let by = device.client_id().clone();
+        assert_eq!(member.process(&commit), Err(ProcessError::Unfollowable { by }));
     });
 }
 

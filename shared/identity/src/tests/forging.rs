@@ -5,9 +5,9 @@ use openmls_rust_crypto::RustCrypto;
 use openmls_traits::OpenMlsProvider as _;
 use openmls_traits::crypto::OpenMlsCrypto as _;
 use openmls_traits::signatures::Signer as _;
-use openmls_traits::types::HashType;
-use tls_codec::{Serialize as _, VLByteSlice};
-use vestibule_mls::{GivenRandomness, MlsSigner, Provider};
+use openmls_traits::types::{HashType, HpkeCiphertext};
+use tls_codec::{DeserializeBytes as _, Serialize as _, VLByteSlice, VLBytes};
+use vestibule_mls::{CIPHERSUITE, GivenRandomness, MlsSigner, Provider};
 
 use super::*;
 use crate::private_group::PrivateGroup;
@@ -117,6 +117,33 @@ fn bytes_in(value: &serde_json::Value) -> Vec<u8> {
         serde_json::Value::Object(fields) => bytes_in(fields.values().next().unwrap()),
         other => serde_json::from_value(other.clone()).unwrap(),
     }
+}
+
+/// A Welcome that does not tell the new member the path secret (RFC 9420, section 12.4.3.1). Its author knows what it
+/// encrypts; here, the new member's key opens it.
+pub(super) fn without_path_secret(welcome: &[u8], private: &PrivateIdentityKeyPackage) -> Vec<u8> {
+    let take = |bytes: &[u8]| -> (Vec<u8>, Vec<u8>) {
+        let (part, rest) = VLBytes::tls_deserialize_bytes(bytes).unwrap();
+        (part.into(), rest.to_vec())
+    };
+    let (header, rest) = welcome.split_at(6);
+    let (secrets, group_info) = take(rest);
+    let (reference, encrypted) = take(&secrets);
+    let encrypted = <HpkeCiphertext as tls_codec::Deserialize>::tls_deserialize_exact(encrypted).unwrap();
+    let context = [opaque(b"MLS 1.0 Welcome"), group_info.clone()].concat();
+
+    let stored = serde_json::to_value(private).unwrap()["bundle"].as_str().unwrap().to_owned();
+    let stored = vestibule_protocol::encoding::decode(&stored).unwrap();
+    let bundle: openmls::prelude::KeyPackageBundle = serde_json::from_slice(&stored).unwrap();
+    let (crypto, config) = (RustCrypto::default(), || CIPHERSUITE.hpke_config());
+    let opened = crypto.hpke_open(config(), &encrypted, bundle.init_private_key(), &context, b"").unwrap();
+    let (joiner_secret, rest) = take(&opened);
+    assert_eq!(rest[0], 1, "there is a path secret");
+    let emptied = [opaque(&joiner_secret), vec![0], opaque(b"")].concat();
+    let init_key = bundle.key_package().hpke_init_key().as_slice();
+    let sealed = crypto.hpke_seal(config(), init_key, &context, b"", &emptied).unwrap();
+    let secrets = [opaque(&reference), sealed.tls_serialize_detached().unwrap()].concat();
+    [header.to_vec(), opaque(&secrets), group_info].concat()
 }
 
 /// A GroupInfo of any content, signed.

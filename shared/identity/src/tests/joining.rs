@@ -1,5 +1,6 @@
 //! Welcomes that lead elsewhere.
 
+use super::forging::without_path_secret;
 use super::*;
 
 /// A household of two, a device that was added, its private KeyPackage, and the commit.
@@ -54,6 +55,17 @@ fn a_welcome_for_another_device_is_refused() {
     assert_eq!(refused, IdentityError::Welcome);
     let refused = Identity::join(private, &prepared.commit.0, follower).unwrap_err();
     assert_eq!(refused, IdentityError::Malformed);
+}
+
+#[test]
+fn a_welcome_without_the_path_secret_is_refused() {
+    let (mut household, _, private, prepared) = adding();
+    let welcome = prepared.welcome.clone().unwrap().0;
+    household.commit(0, prepared);
+    let follower = household.service.follower.clone();
+    let wanting = without_path_secret(&welcome, &private);
+    assert_eq!(Identity::join(private.clone(), &wanting, follower.clone()).unwrap_err(), IdentityError::Welcome);
+    Identity::join(private, &welcome, follower).unwrap();
 }
 
 #[test]

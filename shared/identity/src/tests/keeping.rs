@@ -124,8 +124,8 @@ fn secrets_do_not_print_themselves() {
 fn a_follower_takes_a_few_hundred_bytes_for_each_member() {
     let small = Household::new(2).service.follower.to_bytes().len();
     let large = Household::new(10).service.follower.to_bytes().len();
-    assert!(small < 2_500, "{small}");
-    assert!(large < 11_000, "{large}");
+    assert!(small < 2_000, "{small}");
+    assert!(large < 9_000, "{large}");
 }
 
 #[test]

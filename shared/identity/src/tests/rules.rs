@@ -254,6 +254,21 @@ fn no_other_proposals_are_allowed() {
 }
 
 #[test]
+fn a_proposal_that_is_there_twice_is_refused() {
+    let mut household = Household::new(3);
+    let removed = household.devices[2].uuid();
+    let prepared = household.devices[0].remove(&household.identities[0], &[removed]);
+    // By value, Remove, of the third leaf: the only proposal, after one byte for its length.
+    let proposal = [1, 0, 3, 0, 0, 0, 2];
+    let list = opaque(&proposal);
+    let commit = with_content(&prepared.commit.0, &household.devices[0], &household.identities[0], |content| {
+        let position = content.windows(list.len()).position(|window| window == list).unwrap();
+        content.splice(position..position + list.len(), opaque(&[proposal, proposal].concat()));
+    });
+    assert_eq!(refusal(&mut household, &commit, &prepared.group_info), IdentityError::ProposalNotAllowed);
+}
+
+#[test]
 fn a_commit_carries_nothing_besides() {
     let mut household = Household::new(2);
     let rogue = Rogue::new(&mut household.devices[0], &household.identities[0], |group, provider, signer| {

@@ -28,6 +28,8 @@ pub struct IdentityPath {
 }
 
 impl Path for IdentityPath {
+    const QUERY_PARAMETERS: &'static [&'static str] = &["generation", "epoch"];
+
     fn expand(&self, template: &str) -> String {
         template.replace("{user_name}", self.user_name.as_str())
     }
