@@ -115,7 +115,7 @@ impl Client {
         let user_name = match (user_name, &account) {
             (Some(user_name), _) => user_name.clone(),
             (None, Some(account)) if account.is_registered() => account.user_name.clone(),
-            (None, Some(account)) => return Err(Error::RegistrationUnderWay(account.user_name.clone())),
+            (None, Some(account)) => return Err(account.incomplete()),
             (None, None) => return Err(Error::UserNameNeeded),
         };
         let account = account.filter(|account| account.user_name == user_name && account.is_registered());
