@@ -2,7 +2,8 @@
 
 use openmls::prelude::{
     BasicCredential, Capabilities, Credential, CredentialType, CredentialWithKey, Extension, ExtensionType, Extensions,
-    KeyPackage, LeafNodeParameters, Lifetime, MlsMessageOut, NewSignerBundle, ProtocolVersion, UnknownExtension,
+    KeyPackage, LeafNodeParameters, Lifetime, MlsMessageOut, NewSignerBundle, PreSharedKeyProposal, Proposal,
+    ProtocolVersion, UnknownExtension,
 };
 use openmls_rust_crypto::MemoryStorage;
 use openmls_traits::OpenMlsProvider as _;
@@ -218,13 +219,13 @@ fn no_other_proposals_are_allowed() {
         let psk = Psk::External(ExternalPsk::new(b"key".to_vec()));
         let id = PreSharedKeyId::new(CIPHERSUITE, provider.rand(), psk).unwrap();
         id.store(provider, b"secret").unwrap();
-        group.propose_pre_shared_key(provider, signer, id).unwrap();
-        finish(group.commit_builder().load_psks(provider.storage()).unwrap(), provider, signer)
+        let builder =
+            group.commit_builder().add_proposal(Proposal::PreSharedKey(Box::new(PreSharedKeyProposal::new(id))));
+        finish(builder.force_self_update(true).load_psks(provider.storage()).unwrap(), provider, signer)
     });
-    // By reference, so MLS does not know what it is about.
-    assert_eq!(rogue_refusal(&mut household, &rogue), IdentityError::InvalidCommit);
+    assert_eq!(rogue_refusal(&mut household, &rogue), IdentityError::ProposalNotAllowed);
 
-    // A removal and an update by reference.
+    // A removal and an update by reference: whoever follows does not know what they are.
     let index = household.service.follower.index_of(household.devices[2].uuid()).unwrap();
     let rogue = Rogue::new(&mut household.devices[0], &household.identities[0], |group, provider, signer| {
         group.propose_remove_member(provider, signer, index).unwrap();
@@ -237,8 +238,7 @@ fn no_other_proposals_are_allowed() {
     let signer = MlsSigner::from(&household.devices[1].key);
     let update = group.propose_self_update(&provider, &signer, LeafNodeParameters::default()).unwrap();
     let rogue = Rogue::new(&mut household.devices[0], &household.identities[0], |group, provider, signer| {
-        let message = MlsMessageOut::from(update.0.clone());
-        let bytes = message.tls_serialize_detached().unwrap();
+        let bytes = update.0.tls_serialize_detached().unwrap();
         let message = follower::decode(&bytes).unwrap().try_into_protocol_message().unwrap();
         let processed = group.process_message(provider, message).unwrap();
         let openmls::prelude::ProcessedMessageContent::ProposalMessage(proposal) = processed.into_content() else {
