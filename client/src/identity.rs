@@ -61,7 +61,10 @@ pub enum IdentityFailure {
         device: Device,
     },
     /// The identity was started over, and this device has missed its turn to join.
-    #[error("your devices started over without this one: remove it with another device, and link it again")]
+    #[error(
+        "your devices started over without this one: remove it and link it again, or start over once more with \
+         `vestibule identity reset`"
+    )]
     LeftBehind,
     /// Another copy of this home has changed the identity in this device's name.
     #[error("another copy of this device's home is in use: remove this device with another one, and link it again")]

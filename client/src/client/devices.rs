@@ -59,7 +59,7 @@ impl Client {
     }
 
     /// What a client works with that the authentication service is known to have.
-    pub(super) fn own_session(&self) -> Result<Session<'_>, Error> {
+    pub(crate) fn own_session(&self) -> Result<Session<'_>, Error> {
         let session = self.session()?;
         if session.account().is_registered() { Ok(session) } else { Err(session.account().incomplete()) }
     }

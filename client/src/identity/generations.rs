@@ -95,7 +95,7 @@ pub(crate) async fn replay(
 /// Enters the generation after the one that this client is in.
 pub(super) async fn enter_next(session: &mut Session<'_>) -> Result<(), Error> {
     for _ in 0..ENTRIES {
-        let previous = last_epoch(session).await?;
+        let (previous, _) = last_epoch(session).await?;
         let account = session.account();
         let (service, user_name) = (&session.authentication_service, &account.user_name);
         let FollowedGeneration { follower, group_info, current_generation } =
@@ -117,9 +117,20 @@ pub(super) async fn enter_next(session: &mut Session<'_>) -> Result<(), Error> {
     Err(IdentityFailure::Busy.into())
 }
 
-/// The last epoch of the generation that this client is in, followed from the outside, past what a member may not be able to
-/// follow.
-pub(super) async fn last_epoch(session: &Session<'_>) -> Result<Follower, Error> {
+/// The newest epoch of the identity, followed from the outside from where this client is.
+pub(super) async fn newest_epoch(session: &Session<'_>) -> Result<Follower, Error> {
+    let (mut last, mut current_generation) = last_epoch(session).await?;
+    while current_generation > last.generation() {
+        let (service, user_name) = (&session.authentication_service, &session.account().user_name);
+        let next = follow_generation(service, user_name, Some(&last), |_| false).await?;
+        (last, current_generation) = (next.follower, next.current_generation);
+    }
+    Ok(last)
+}
+
+/// The last epoch of the generation that this client is in, with the number of the current one: followed from the
+/// outside, past what a member may not be able to follow.
+async fn last_epoch(session: &Session<'_>) -> Result<(Follower, u64), Error> {
     let member = session.account().identity.as_ref().expect("it was started").member();
     let mut follower = Follower::from_bytes(&member.follower().to_bytes()).expect("what was written can be read");
     loop {
@@ -130,7 +141,7 @@ pub(super) async fn last_epoch(session: &Session<'_>) -> Result<Follower, Error>
             follower.merge(checked);
         }
         if follower.epoch() >= page.last_epoch {
-            return Ok(follower);
+            return Ok((follower, page.current_generation));
         }
         if page.commits.is_empty() {
             return Err(IdentityFailure::HistoryIncomplete.into());

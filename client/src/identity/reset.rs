@@ -7,7 +7,7 @@ use vestibule_protocol::problem::ProblemType;
 
 use super::catch_up::follow;
 use super::change::{Sent, keep_pending, send_pending};
-use super::generations::last_epoch;
+use super::generations::newest_epoch;
 use super::removal::remove_client;
 use super::{Device, IdentityFailure, OwnKeys, catch_up, note};
 use crate::error::Error;
@@ -34,6 +34,8 @@ pub(crate) async fn reset(session: &mut Session<'_>, password: Password) -> Resu
             return Err(IdentityFailure::Copied.into());
         }
         Err(Error::Identity(IdentityFailure::Stuck { device })) => Some(device),
+        // There is no way in, but one past it.
+        Err(Error::Identity(IdentityFailure::LeftBehind)) => None,
         Err(error) => return Err(error),
     };
     // An earlier run may have got as far, or another device.
@@ -46,10 +48,10 @@ pub(crate) async fn reset(session: &mut Session<'_>, password: Password) -> Resu
     }
     session.change_account(|account| {
         let identity = account.identity.as_mut().expect("it was followed");
-        if let Some(device) = &removed {
-            identity.leaving.retain(|leaving| *leaving != device.client_id.uuid);
-            identity.excluded.push(device.client_id.uuid);
-            note(account, device.client_id.uuid);
+        if let Some(Device { client_id, .. }) = &removed {
+            identity.leaving.retain(|leaving| *leaving != client_id.uuid);
+            identity.excluded.push(client_id.uuid);
+            note(account, client_id.uuid);
         }
     })?;
     let generation = generation(session).expect("it was followed");
@@ -63,7 +65,7 @@ fn generation(session: &Session<'_>) -> Option<u64> {
 
 /// Starts the generation after the current one. If another device was faster, enters that one's.
 async fn start_over(session: &mut Session<'_>, password: Password) -> Result<(), Error> {
-    let last = last_epoch(session).await?;
+    let last = newest_epoch(session).await?;
     let generation = last.generation() + 1;
     let login = log_in(session, LoginOperation::ResetIdentity { generation }, password).await?;
 

@@ -70,7 +70,7 @@ impl ExistingDeviceRun<'_, '_> {
         }
     }
 
-    async fn resume_or_start(&self, channel: &mut SecuredChannel<'_, '_>) -> Result<ExistingDevice, Error> {
+    async fn resume_or_start(&mut self, channel: &mut SecuredChannel<'_, '_>) -> Result<ExistingDevice, Error> {
         if !channel.remembered().is_empty() {
             return Ok(serde_json::from_slice(channel.remembered()).expect("it was written by this client"));
         }
@@ -202,7 +202,7 @@ impl ExistingDeviceRun<'_, '_> {
         self.session.account().approval.as_ref().and_then(|approval| approval.added.clone())
     }
 
-    async fn verified(&self, client_credential: &Bytes) -> Result<ClientCredential, Error> {
+    async fn verified(&mut self, client_credential: &Bytes) -> Result<ClientCredential, Error> {
         let session = &self.session;
         let offered = session.authentication_service.call::<GetCredentials>(&(), &[]).await?;
         let domain = session.account().user_name.domain();

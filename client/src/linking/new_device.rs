@@ -51,7 +51,7 @@ impl NewDeviceRun<'_, '_> {
     /// Links the device. What is to be gone on with by another run is kept.
     pub(crate) async fn run(mut self, rendezvous: &mut Rendezvous<'_>) -> Result<Linked, Error> {
         let mut channel = secured(rendezvous, self.interaction).await?;
-        let mut kept = self.resume_or_start(&channel).await?;
+        let mut kept = self.resume_or_start(&mut channel).await?;
         let mut cause = None;
         while !is_over(&kept.machine) {
             match self.advance(&mut kept, &mut channel).await {
@@ -86,7 +86,7 @@ impl NewDeviceRun<'_, '_> {
         }
     }
 
-    async fn resume_or_start(&self, channel: &SecuredChannel<'_, '_>) -> Result<Kept, Error> {
+    async fn resume_or_start(&mut self, channel: &mut SecuredChannel<'_, '_>) -> Result<Kept, Error> {
         if !channel.remembered().is_empty() {
             return Ok(serde_json::from_slice(channel.remembered()).expect("it was written by this client"));
         }
@@ -144,7 +144,7 @@ impl NewDeviceRun<'_, '_> {
 
     /// Makes the client, and what asks for its credential. `None` if the machine has ended.
     async fn agree(
-        &self,
+        &mut self,
         machine: &mut NewDevice,
         user_name: &UserName,
         root: Fingerprint,

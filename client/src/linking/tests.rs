@@ -206,3 +206,18 @@ async fn a_device_is_linked_and_is_one_of_the_users_on_both_sides() {
     // It is told so again.
     assert_eq!(pair.link(Fuse::none()).await.unwrap(), linked);
 }
+
+#[tokio::test]
+async fn linking_can_be_left_to_another_thread() {
+    fn assert_send(future: impl Send) {
+        drop(future);
+    }
+    let pair = Pair::new().await;
+    let (mut new, mut existing) = (pair.client(0, Fuse::none()).unwrap(), pair.client(1, Fuse::none()).unwrap());
+    let mut persons = [0, 1].map(|side| Person { pair: &pair, side });
+    let [at_new, at_existing] = &mut persons;
+    assert_send(new.link("tablet", None, at_new));
+    assert_send(existing.approve(None, at_existing));
+    assert_send(existing.abort_linking());
+    assert_send(existing.catch_up());
+}
