@@ -42,3 +42,5 @@ pub use new_device::{Expectation, NewClient, NewDevice, NewDeviceProgress};
 mod simulation;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

@@ -15,6 +15,7 @@ use crate::signed::Fingerprint;
 /// A message, its type in front.
 #[derive(Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 #[repr(u8)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and for a moment")]
 pub(super) enum LinkingMessage {
     #[tls_codec(discriminant = 1)]
     UserName(UserNameMessage),

@@ -57,6 +57,8 @@ pub(crate) struct Behaviour {
     pub(crate) disconnect: u32,
     /// A process is killed and begins again from what it saved last.
     pub(crate) kill: u32,
+    /// A process with a secured session is killed after it has acted, and before it has saved that.
+    pub(crate) kill_before_saving: u32,
     /// A frame is delivered twice.
     pub(crate) duplicate: u32,
     /// A frame overtakes others.
@@ -127,7 +129,7 @@ impl<A: Application> World<A> {
             existing.pairing.random_string = super::RandomString::from_bytes([first, second ^ 1]);
         }
         let sessions = [Session::new_device(new, &mut new_rng), Session::existing_device(existing, &mut existing_rng)];
-        let keeps_disk = behaviour.kill > 0;
+        let keeps_disk = behaviour.kill + behaviour.kill_before_saving > 0;
         let mut devices = sessions.into_iter().zip(applications).map(|(session, application)| {
             let disk = keeps_disk.then(String::new);
             let mut device = Device {
@@ -282,19 +284,23 @@ impl<A: Application> World<A> {
         device.receive(frame, self.is_textual);
         // A session that has not been saved gives nothing that follows from the frame.
         self.pump(side);
-        if is_killed {
+        if is_killed || self.dies_before_saving(side) {
             // After it took the frame, before it wrote that down.
             return self.kill(side);
         }
         self.devices[side].save();
         self.pump(side);
         while self.devices[side].act_after_saving() {
-            if self.happens(self.behaviour.kill) {
+            if self.dies_before_saving(side) {
                 return self.kill(side);
             }
             self.devices[side].save();
             self.pump(side);
         }
+    }
+
+    fn dies_before_saving(&mut self, side: usize) -> bool {
+        self.devices[side].was_secured && self.happens(self.behaviour.kill_before_saving)
     }
 
     fn kill(&mut self, side: usize) {

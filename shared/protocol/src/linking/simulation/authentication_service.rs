@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use rand::Rng as _;
+
 use super::Circumstances;
 use crate::credential::{
     AsCredential, AsIntermediateCredential, ClientCredential, ClientCredentialCsr, ClientCredentialPayload,
@@ -73,6 +75,7 @@ pub(super) struct AuthenticationService {
     is_full: bool,
     issues_for_another_key: bool,
     failures: u32,
+    dice: Dice,
     pub(super) is_approver_live: bool,
     /// Every client that was added in this run, by its id, with the credential issued.
     pub(super) clients: BTreeMap<String, (Bytes, Record)>,
@@ -80,33 +83,41 @@ pub(super) struct AuthenticationService {
 }
 
 impl AuthenticationService {
-    pub(super) fn new(circumstances: &Circumstances) -> Self {
+    pub(super) fn new(circumstances: &Circumstances, dice: Dice) -> Self {
         Self {
             is_full: circumstances.is_full,
             issues_for_another_key: circumstances.issues_for_another_key,
             failures: circumstances.failures,
+            dice,
             is_approver_live: true,
             clients: BTreeMap::new(),
             epoch: 1,
         }
     }
 
-    fn work(&mut self) -> Result<(), Refusal> {
-        if self.failures > 0 {
-            self.failures -= 1;
-            return Err(Refusal::Unavailable);
+    /// A call, of which at times the request is lost, or the answer.
+    fn call<T>(&mut self, effect: impl FnOnce(&mut Self) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        if self.failures == 0 || self.dice.gen_ratio(1, 2) {
+            return effect(self);
         }
-        Ok(())
+        self.failures -= 1;
+        if self.dice.r#gen() {
+            _ = effect(self);
+        }
+        Err(Refusal::Unavailable)
     }
 
-    fn work_for_approver(&mut self) -> Result<(), Refusal> {
-        self.work()?;
+    fn check_approver(&self) -> Result<(), Refusal> {
         if self.is_approver_live { Ok(()) } else { Err(Refusal::ClientUnknown) }
     }
 
     /// `as-add-client`, by the existing device.
     pub(super) fn add_client(&mut self, csr: &Bytes) -> Result<Bytes, Refusal> {
-        self.work_for_approver()?;
+        self.call(|service| service.sign(csr))
+    }
+
+    fn sign(&mut self, csr: &Bytes) -> Result<Bytes, Refusal> {
+        self.check_approver()?;
         let csr = ClientCredentialCsr::verify_self_signed(&csr.0).map_err(|_| Refusal::Refused)?;
         DEPLOYMENT.with(|deployment| csr.check(&deployment.intermediate, NOW)).map_err(|_| Refusal::Refused)?;
         let mut payload = csr.payload().0.clone();
@@ -131,7 +142,11 @@ impl AuthenticationService {
 
     /// `as-commit-identity`, by the existing device: adds a leaf. Gives the epoch that follows.
     pub(super) fn add_to_identity(&mut self, uuid: ClientUuid, key_package: &Bytes) -> Result<u64, Refusal> {
-        self.work_for_approver()?;
+        self.call(|service| service.add_leaf(uuid, key_package))
+    }
+
+    fn add_leaf(&mut self, uuid: ClientUuid, key_package: &Bytes) -> Result<u64, Refusal> {
+        self.check_approver()?;
         let (credential, record) = self.clients.get_mut(&uuid.to_string()).ok_or(Refusal::Refused)?;
         let Record::Unconfirmed { is_member } = record else { return Err(Refusal::Refused) };
         if *key_package != key_package_of(credential) {
@@ -145,7 +160,10 @@ impl AuthenticationService {
 
     /// `as-commit-identity`, by the new device: its own commit.
     pub(super) fn confirm(&mut self, uuid: ClientUuid) -> Result<(), Refusal> {
-        self.work()?;
+        self.call(|service| service.take_confirmation(uuid))
+    }
+
+    fn take_confirmation(&mut self, uuid: ClientUuid) -> Result<(), Refusal> {
         let (_, record) = self.clients.get_mut(&uuid.to_string()).ok_or(Refusal::ClientUnknown)?;
         match record {
             Record::Unconfirmed { is_member: true } => *record = Record::Confirmed,
@@ -158,13 +176,18 @@ impl AuthenticationService {
 
     /// `as-get-identity`, by anybody: whether a client is a confirmed member.
     pub(super) fn is_confirmed(&mut self, uuid: ClientUuid) -> Result<bool, Refusal> {
-        self.work()?;
-        Ok(self.clients.get(&uuid.to_string()).is_some_and(|(_, record)| *record == Record::Confirmed))
+        self.call(|service| {
+            Ok(service.clients.get(&uuid.to_string()).is_some_and(|(_, record)| *record == Record::Confirmed))
+        })
     }
 
     /// `as-remove-client` without a login, by the existing device.
     pub(super) fn withdraw(&mut self, uuid: ClientUuid) -> Result<(), Refusal> {
-        self.work_for_approver()?;
+        self.call(|service| service.take_back(uuid))
+    }
+
+    fn take_back(&mut self, uuid: ClientUuid) -> Result<(), Refusal> {
+        self.check_approver()?;
         match self.clients.get_mut(&uuid.to_string()) {
             Some((_, Record::Confirmed)) => Err(Refusal::LoginMissing),
             Some((_, record)) => {

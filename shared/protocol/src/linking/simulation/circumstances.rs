@@ -35,7 +35,7 @@ pub(super) struct Circumstances {
     pub(super) lapses: bool,
     /// One of the persons loses patience at some time.
     pub(super) loses_patience: bool,
-    /// How many calls of the authentication service fail.
+    /// How many calls of the authentication service fail: the request is lost, or the answer.
     pub(super) failures: u32,
     /// The state bundles do not fit a message.
     pub(super) has_many_groups: bool,
@@ -61,6 +61,11 @@ impl Circumstances {
             failures: if happens() { 2 } else { 0 },
             has_many_groups: happens() && happens(),
         }
+    }
+
+    /// Persons in a hurry, with a service that answers badly.
+    pub(super) fn hurried(_: &mut Dice) -> Self {
+        Self { loses_patience: true, failures: 3, ..Self::default() }
     }
 }
 
@@ -93,7 +98,7 @@ thread_local! {
 
 /// Begins a run.
 pub(super) fn begin(seed: u64, circumstances: Circumstances) {
-    let service = AuthenticationService::new(&circumstances);
+    let service = AuthenticationService::new(&circumstances, Dice::of(seed.rotate_left(16)));
     let surroundings = Surroundings { circumstances, service, dice: Dice::of(!seed), keys: Vec::new(), seed };
     SURROUNDINGS.set(Some(surroundings));
 }

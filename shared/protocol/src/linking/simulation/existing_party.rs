@@ -47,7 +47,7 @@ impl ExistingParty {
     }
 
     pub(super) fn act(&mut self, said: &mut Vec<OutgoingMessage>) -> Act {
-        if around(|around| around.happens(around.circumstances.loses_patience, 8)) {
+        if around(|around| around.happens(around.circumstances.loses_patience, 24)) {
             said.extend(self.device.decline(DeclineReason::Person));
         }
         if around(|around| around.happens(around.circumstances.removes_approver, 8)) {

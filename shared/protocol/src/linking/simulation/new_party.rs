@@ -35,7 +35,7 @@ impl NewParty {
     }
 
     pub(super) fn act(&mut self, said: &mut Vec<OutgoingMessage>) -> Act {
-        if around(|around| around.happens(around.circumstances.loses_patience, 8)) {
+        if around(|around| around.happens(around.circumstances.loses_patience, 24)) {
             said.extend(self.device.decline(DeclineReason::Person));
         }
         match self.device.progress() {

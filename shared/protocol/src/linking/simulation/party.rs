@@ -34,8 +34,8 @@ pub(super) struct Party {
 
 #[derive(Serialize, Deserialize)]
 pub(super) enum Side {
-    New(NewParty),
-    Existing(ExistingParty),
+    New(Box<NewParty>),
+    Existing(Box<ExistingParty>),
 }
 
 impl Party {
