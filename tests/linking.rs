@@ -31,6 +31,7 @@ struct Household {
     cloud: Arc<TestCloud>,
     user_name: UserName,
     directory: TempDir,
+    waiting: Waiting,
 }
 
 /// Somebody who shows the code to whoever reads it, and wants whatever is asked.
@@ -51,10 +52,16 @@ impl LinkingInteraction for Agreeable<'_> {
 }
 
 impl Household {
-    /// A user with a phone.
+    /// A user with a phone. Nobody there waits for anything but what comes.
     async fn new(cloud: &Arc<TestCloud>, user_name: &str) -> Self {
+        Self::with_waiting(cloud, user_name, Waiting::skipped()).await
+    }
+
+    /// A user with a phone. Everybody there waits like this.
+    async fn with_waiting(cloud: &Arc<TestCloud>, user_name: &str, waiting: Waiting) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let household = Self { cloud: Arc::clone(cloud), user_name: user_name.parse().unwrap(), directory };
+        let user_name = user_name.parse().unwrap();
+        let household = Self { cloud: Arc::clone(cloud), user_name, directory, waiting };
         let register =
             household.client("phone").register(&household.user_name.clone(), "phone", |_| Ok(password()), |_| ()).await;
         register.unwrap();
@@ -69,7 +76,7 @@ impl Household {
         let options = Options::new(self.home(device))
             .server(self.cloud.cloud.url().parse().unwrap())
             .clock(self.cloud.cloud.clock().clone())
-            .waiting(Waiting::skipped())
+            .waiting(self.waiting.clone())
             .key_packages(1);
         Client::open(options).unwrap()
     }
