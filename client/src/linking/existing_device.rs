@@ -53,10 +53,13 @@ impl ExistingDeviceRun<'_, '_> {
                     cause = Some(error);
                 }
                 Err(error) if may_pass(&error) => return Err(error),
-                Err(error) => {
-                    send(&mut channel, machine.decline(reason(&error)).ok());
-                    cause = Some(error);
-                }
+                Err(error) => match machine.decline(reason(&error)) {
+                    Ok(message) => {
+                        send(&mut channel, [message]);
+                        cause = Some(error);
+                    }
+                    Err(_) => return Err(error),
+                },
             }
         }
         remember(&mut channel, &machine);

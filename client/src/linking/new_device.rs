@@ -61,10 +61,14 @@ impl NewDeviceRun<'_, '_> {
                     cause = Some(error);
                 }
                 Err(error) if may_pass(&error) => return Err(error),
-                Err(error) => {
-                    send(&mut channel, kept.machine.decline(reason(&error)).ok());
-                    cause = Some(error);
-                }
+                Err(error) => match kept.machine.decline(reason(&error)) {
+                    Ok(message) => {
+                        send(&mut channel, [message]);
+                        cause = Some(error);
+                    }
+                    // Only the server can end it any more: another run asks it again.
+                    Err(_) => return Err(error),
+                },
             }
         }
         remember(&mut channel, &kept);
