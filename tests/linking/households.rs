@@ -54,7 +54,8 @@ async fn two_devices_that_approve_at_the_same_moment_both_succeed() {
 #[tokio::test]
 async fn ten_devices_are_linked_by_one_another_and_the_eleventh_is_refused() {
     let cloud = Arc::new(TestCloud::start().await);
-    let household = Household::new(&cloud, "alice@localhost").await;
+    // Who declines waits a moment for the other device to hear why.
+    let household = Household::with_waiting(&cloud, "alice@localhost", Waiting::real()).await;
     let names = ["phone", "a", "b", "c", "d", "e", "f", "g", "h", "i"];
     for (index, name) in names.iter().enumerate().skip(1) {
         household.link(name, names[index / 2]).await.unwrap();
