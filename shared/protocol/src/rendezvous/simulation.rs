@@ -10,17 +10,19 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::frame::{AuthenticatedFrame, RelayFrame};
-use super::{EndReason, Event, MailboxId, Pairing, Progress, Rendezvous, RendezvousTicket, SecuredSession, Session};
+use super::{MailboxId, Pairing, Progress, Rendezvous, RendezvousTicket, SecuredSession, Session};
 use crate::limits::RENDEZVOUS_LIFETIME;
 use crate::problem::{Problem, ProblemType};
 use crate::time::Timestamp;
 
 mod chat;
+mod device;
 pub(crate) mod dice;
 mod mischief;
 mod relay;
 mod tests;
 
+use device::Device;
 use dice::Dice;
 use mischief::{Mischief, OldSession};
 use relay::{Addressed, Relay};
@@ -71,20 +73,6 @@ pub(crate) struct Behaviour {
     pub(crate) steps: usize,
 }
 
-/// One device with its disk.
-pub(crate) struct Device<A> {
-    pub(crate) session: Session,
-    pub(crate) application: A,
-    disk: Option<String>,
-    is_connected: bool,
-    /// The keys it derived, confirmed or not, as soon as it had some.
-    pub(crate) keys: Option<[[u8; 32]; 2]>,
-    /// Whether it was ever secured.
-    pub(crate) was_secured: bool,
-    /// Whether it was killed.
-    pub(crate) was_killed: bool,
-}
-
 /// Two devices, the relay, and what is under way.
 pub(crate) struct World<A> {
     pub(crate) devices: [Device<A>; 2],
@@ -132,15 +120,7 @@ impl<A: Application> World<A> {
         let keeps_disk = behaviour.kill + behaviour.kill_before_saving > 0;
         let mut devices = sessions.into_iter().zip(applications).map(|(session, application)| {
             let disk = keeps_disk.then(String::new);
-            let mut device = Device {
-                session,
-                application,
-                disk,
-                is_connected: false,
-                keys: None,
-                was_secured: false,
-                was_killed: false,
-            };
+            let mut device = Device::new(session, application, disk);
             device.save();
             device
         });
@@ -326,77 +306,5 @@ impl<A: Application> World<A> {
 
     fn happens(&mut self, chance: u32) -> bool {
         chance > 0 && self.rng.gen_ratio(chance, 1000)
-    }
-}
-
-impl<A: Application> Device<A> {
-    fn receive(&mut self, frame: RelayFrame, is_textual: bool) {
-        let events = if is_textual { self.session.receive_text(&frame.to_json()) } else { self.session.receive(frame) };
-        if self.keys.is_none() {
-            self.keys = self.session.keys();
-        }
-        for event in events {
-            match event {
-                Event::Secured => self.was_secured = true,
-                Event::Message(message) => {
-                    assert!(self.was_secured, "a message before the handshake was done");
-                    self.application.receive(message.as_bytes());
-                }
-                Event::Ended(reason) => {
-                    self.check_reason(&reason);
-                    self.application.ended();
-                }
-                Event::PeerArrived | Event::PeerLeft | Event::PeerClosed | Event::Finished | Event::TryLater(_) => {}
-            }
-        }
-        self.act();
-    }
-
-    /// Does what had to wait for the saving, if there is anything.
-    fn act_after_saving(&mut self) -> bool {
-        let is_wanted = self.application.awaits_saving() && self.session.secured().is_some();
-        if is_wanted {
-            self.act();
-        }
-        is_wanted
-    }
-
-    fn act(&mut self) {
-        if let Some(mut secured) = self.session.secured() {
-            self.application.act(&mut secured);
-        }
-    }
-
-    fn tell_end(&mut self) {
-        if matches!(self.session.progress(), Progress::Ended(_)) {
-            self.application.ended();
-        }
-    }
-
-    /// What a person reads before the handshake is done does not tell whether the words matched.
-    fn check_reason(&self, reason: &EndReason) {
-        let tells = matches!(reason, EndReason::Tampered | EndReason::PeerCancelled);
-        assert!(self.was_secured || !tells, "{reason:?}");
-    }
-
-    fn save(&mut self) {
-        let (application, disk) = (&self.application, &mut self.disk);
-        let write = |session: &Session| -> serde_json::Result<()> {
-            if let Some(disk) = disk {
-                *disk = serde_json::to_string(&(session, application))?;
-            }
-            Ok(())
-        };
-        self.session.save(write).expect("a session can be written");
-    }
-
-    fn restart(&mut self) {
-        let disk = self.disk.as_ref().expect("who is killed has a disk");
-        (self.session, self.application) = serde_json::from_str(disk).expect("what was written can be read");
-        self.was_killed = true;
-        if let Progress::Ended(reason) = self.session.progress() {
-            self.check_reason(reason);
-        }
-        self.tell_end();
     }
 }
