@@ -110,6 +110,11 @@ impl NewDeviceRun<'_, '_> {
             NewDeviceProgress::Waiting => listen(kept, channel, &self.session.connection.clock).await,
             NewDeviceProgress::AgreementWanted { user_name, as_credential_fingerprint } => {
                 let (user_name, device_name) = (user_name.clone(), self.device_name.clone());
+                // The machine may be an earlier run's, which was told of no user, or of another.
+                if self.user_name.as_ref().is_some_and(|wanted| *wanted != user_name) {
+                    send(channel, kept.machine.decline(DeclineReason::AnotherUser).ok());
+                    return Ok(());
+                }
                 let question = LinkingQuestion::Join { user_name: user_name.clone(), device_name };
                 let clock = &self.session.connection.clock;
                 let is_asked =
