@@ -58,7 +58,10 @@ pub(crate) async fn follow(session: &mut Session<'_>) -> Result<(), Error> {
 /// Expects a client not to be there any more.
 fn exclude(session: &mut Session<'_>, client_uuid: ClientUuid) -> Result<(), Error> {
     session.change_account(|account| {
-        account.identity.as_mut().expect("it was started").excluded.push(client_uuid);
+        let excluded = &mut account.identity.as_mut().expect("it was started").excluded;
+        if !excluded.contains(&client_uuid) {
+            excluded.push(client_uuid);
+        }
     })
 }
 
@@ -107,7 +110,7 @@ fn process_one(session: &mut Session<'_>, commit: &Bytes) -> Result<Change, Erro
     match member.process(&commit.0) {
         Ok(change) => Ok(change),
         Err(ProcessError::Unfollowable { by }) => {
-            let device = Device::in_identity(account, by.uuid).expect("a committer is a member");
+            let device = Device::in_identity(account, by.uuid).unwrap_or_else(|| Device::unknown(by));
             Err(IdentityFailure::Stuck { device }.into())
         }
         Err(ProcessError::Own) => Err(IdentityFailure::Copied.into()),

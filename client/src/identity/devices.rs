@@ -87,6 +87,11 @@ impl Device {
         Self { client_id, name, added_at: None, is_confirmed, is_this: false }
     }
 
+    /// A device that the user was never told of: one that has just entered is in nobody's list yet.
+    pub(super) fn unknown(client_id: ClientId) -> Self {
+        Self { client_id, name: None, added_at: None, is_confirmed: true, is_this: false }
+    }
+
     /// The device with this client, if it is in the identity.
     pub(crate) fn in_identity(account: &Account, client_uuid: ClientUuid) -> Option<Self> {
         list(account).into_iter().find(|device| device.client_id.uuid == client_uuid)
