@@ -1,7 +1,7 @@
 //! `PUT /v1/as/users/{user_name}/clients/{client_uuid}`: signs the credential of a new client of the user, or renews that
 //! of the client that asks (`new-device-sequence.md`, between rows 7 and 8).
 //!
-//! The same request again gets the same answer, as long as the client is one of the user's.
+//! The same request again gets the same answer, as long as what it asked for is the client's current credential.
 #![deny(missing_docs)]
 
 use vestibule_backend::authentication_service::client_changes::{ClientAdditions, client_id_taken};

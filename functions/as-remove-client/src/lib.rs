@@ -1,7 +1,8 @@
 //! `DELETE /v1/as/users/{user_name}/clients/{client_uuid}`: removes a client of the user, or withdraws one that is
 //! unconfirmed.
 //!
-//! What is removed stays removed, so the same request again is answered the same.
+//! What is removed stays removed, so the same request again is answered the same; but for that of a client which withdrew
+//! itself, and is unknown then.
 #![deny(missing_docs)]
 
 use vestibule_backend::authentication_service::client_changes::ClientRemovals;
