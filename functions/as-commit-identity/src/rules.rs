@@ -24,8 +24,10 @@ pub(crate) fn check_change(change: &Change, clients: &ClientSet, signer: &Client
     if !signer.is_confirmed() && !change.is_confirmation {
         return Err(client_unconfirmed());
     }
-    if change.has_new_credential() && change.committer.client_credential != signer.client_credential {
-        return Err(refused(&"the committer's new credential is not its current one"));
+    // What a client confirms is what it was issued, also if its id was given out again after it had lapsed.
+    let must_be_current = change.has_new_credential() || !signer.is_confirmed();
+    if must_be_current && change.committer.client_credential != signer.client_credential {
+        return Err(refused(&"the committer's credential, new or to be confirmed, is not its current one"));
     }
     if let Some(added) = &change.added {
         let record = clients.get(&added.client_id.uuid).and_then(ClientState::live);
