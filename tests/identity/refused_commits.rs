@@ -2,14 +2,14 @@
 
 use vestibule_protocol::credential::ClientCredential;
 use vestibule_protocol::encoding::Bytes;
-use vestibule_protocol::endpoint::CommitIdentityRequest;
+use vestibule_protocol::endpoint::{CommitIdentity, CommitIdentityRequest};
 use vestibule_protocol::keys::{AsIntermediateCredentialKey, SigningKey};
 use vestibule_protocol::limits::{CLIENT_CONFIRMATION_TIME, MAX_IDENTITY_MESSAGE_LENGTH, MAX_IDENTITY_REQUEST_LENGTH};
 use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::signed::Verified;
 use vestibule_protocol::time::DAY;
 use vestibule_tests::identity::Device;
-use vestibule_tests::{Applicant, Call};
+use vestibule_tests::{Applicant, Call, json_body};
 
 use super::members::Members;
 
@@ -282,4 +282,22 @@ async fn nobody_enters_the_first_generation_by_itself() {
     let forged = super::forged::entry(&mut tablet, &follower, &group_info);
     let call = tablet.committing_call(&members.cloud, &forged);
     assert_eq!(members.problem_with(&call).await, ProblemType::CommitRefused);
+}
+
+#[tokio::test]
+async fn a_client_confirms_no_other_credential_than_that_of_its_leaf() {
+    let mut members = Members::new().await;
+    let mut tablet = members.phone.welcome(&members.cloud, 30).await;
+    let prepared = tablet.prepare_update();
+    let request = tablet.request(&prepared);
+    // As it is when its id was given out again, for another key, after it had lapsed and its item was swept.
+    let mut other = members.phone.client.another(&members.cloud, 31).await;
+    members.phone.client.add(&members.cloud, &other).await;
+    let credential = members.cloud.client_item(&other.client_id).await.unwrap()["client_credential"].clone();
+    let mut item = members.cloud.client_item(&tablet.client.client_id).await.unwrap();
+    item["client_credential"] = credential;
+    members.cloud.cloud.put_item("AsTable", item).await.unwrap();
+    other.client_id = tablet.client.client_id.clone();
+    let call = Call::new::<CommitIdentity>(&other.user_path(), json_body(&request));
+    assert_eq!(members.problem_with(&other.sign(&members.cloud, &call)).await, ProblemType::CommitRefused);
 }
