@@ -30,3 +30,4 @@ pub mod signed;
 pub mod symmetric;
 mod text_form;
 pub mod time;
+pub mod token_key;
