@@ -13,6 +13,7 @@ use vestibule_protocol::endpoint::{Description, Endpoint, Path as _};
 use vestibule_protocol::problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemType};
 use vestibule_protocol::request_signature::{CoveredRequest, RequestSignature, RequestSignatureError, SignatureFields};
 use vestibule_protocol::time::Timestamp;
+use vestibule_tokens::http::www_authenticate;
 
 /// A request that decodes: typed, and with what its signature covers still at hand.
 pub struct EndpointRequest<E: Endpoint> {
@@ -196,7 +197,13 @@ pub(crate) fn problem_response(problem: &Problem) -> ApiGatewayV2httpResponse {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if status == 401 {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Signature"));
+        let challenge = match &problem.token_challenge {
+            Some(members) => {
+                HeaderValue::try_from(www_authenticate(members)).expect("base64url is a valid header value")
+            }
+            None => HeaderValue::from_static("Signature"),
+        };
+        headers.insert(WWW_AUTHENTICATE, challenge);
     }
     response(status, PROBLEM_MEDIA_TYPE, headers, &problem.document())
 }

@@ -54,6 +54,9 @@ pub fn document() -> Value {
         "components": {
             "schemas": paths.generator.take_definitions(true),
             "parameters": signature_parameters(),
+            "securitySchemes": {
+                "token": { "type": "http", "scheme": "PrivateToken", "description": "RFC 9577; docs/protocol.md, section 25." },
+            },
         },
     })
 }
@@ -83,6 +86,9 @@ impl Paths {
                 "description": format!("At most {} bytes.", description.max_request_length),
                 "content": { "application/json": { "schema": self.schema::<E::Request>() } },
             });
+        }
+        if description.authentication.takes_token() {
+            operation["security"] = json!([{ "token": [] }]);
         }
         let path = self.operations.entry(description.path).or_insert_with(|| json!({}));
         path[description.method.as_str().to_lowercase()] = operation;

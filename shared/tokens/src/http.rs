@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use vestibule_protocol::problem::TokenChallengeMembers;
 use zeroize::Zeroizing;
 
 use crate::{Token, TokenChallenge, TokenPublicKey};
@@ -55,11 +56,15 @@ pub struct ReceivedChallenge {
 }
 
 impl ReceivedChallenge {
-    /// What a problem's body says of the challenge: each as in the header, base64url with padding.
+    /// The challenge in a problem's body.
     ///
     /// # Errors
-    /// [`MalformedHeader`].
-    pub fn from_members(challenge: &str, token_key: &str) -> Result<Self, MalformedHeader> {
+    /// [`MalformedHeader`] if a member is not as it would be in the header.
+    pub fn of_problem(members: &TokenChallengeMembers) -> Result<Self, MalformedHeader> {
+        Self::decode(&members.challenge, &members.token_key)
+    }
+
+    fn decode(challenge: &str, token_key: &str) -> Result<Self, MalformedHeader> {
         let decode = |text: &str| BASE64.decode(text).map_err(|_| MalformedHeader);
         Ok(Self { challenge: decode(challenge)?, token_key: decode(token_key)? })
     }
@@ -75,15 +80,14 @@ impl ReceivedChallenge {
     }
 }
 
-/// The challenge and the key as the header has them, for a problem's body.
-pub fn challenge_members(challenge: &TokenChallenge, key: &TokenPublicKey) -> (String, String) {
-    (BASE64.encode(challenge.as_bytes()), BASE64.encode(key.as_bytes()))
+/// The challenge and the key as a problem's body has them.
+pub fn challenge_members(challenge: &TokenChallenge, key: &TokenPublicKey) -> TokenChallengeMembers {
+    TokenChallengeMembers { challenge: BASE64.encode(challenge.as_bytes()), token_key: BASE64.encode(key.as_bytes()) }
 }
 
 /// The value of `WWW-Authenticate` that asks for a token.
-pub fn www_authenticate(challenge: &TokenChallenge, key: &TokenPublicKey) -> String {
-    let (challenge, token_key) = challenge_members(challenge, key);
-    format!("{SCHEME} challenge=\"{challenge}\", token-key=\"{token_key}\"")
+pub fn www_authenticate(members: &TokenChallengeMembers) -> String {
+    format!("{SCHEME} challenge=\"{}\", token-key=\"{}\"", members.challenge, members.token_key)
 }
 
 /// The challenges for tokens in a value of `WWW-Authenticate`. Those of other schemes, and parameters that we do not know,
@@ -97,7 +101,7 @@ pub fn read_www_authenticate(value: &str) -> Result<Vec<ReceivedChallenge>, Malf
     let challenge = |scheme: &parameters::Scheme<'_>| {
         let members = scheme.parameter("challenge").zip(scheme.parameter("token-key"));
         let (challenge, token_key) = members.ok_or(MalformedHeader)?;
-        ReceivedChallenge::from_members(challenge, token_key)
+        ReceivedChallenge::decode(challenge, token_key)
     };
     of_tokens.map(challenge).collect()
 }

@@ -53,7 +53,7 @@ fn the_vectors_of_tokens_are_current() {
     let tokens = batch.finish(&challenge, &response).unwrap();
     keys.check(&tokens[0], &challenge, NOW).unwrap();
 
-    let (challenge_member, token_key_member) = challenge_members(&challenge, &public_key);
+    let members = challenge_members(&challenge, &public_key);
     let some_tokens = [0, 1, 99].map(|index| {
         let token = &tokens[index];
         json!({ "index": index, "nonce": hex(token.nonce()), "token": hex(token.as_bytes()) })
@@ -71,8 +71,8 @@ fn the_vectors_of_tokens_are_current() {
             "origin": "qs.example.org",
             "challenge": hex(challenge.as_bytes()),
             "digest": hex(challenge.digest()),
-            "www_authenticate": www_authenticate(&challenge, &public_key),
-            "problem_members": { "challenge": challenge_member, "token_key": token_key_member },
+            "www_authenticate": www_authenticate(&members),
+            "problem_members": members,
         },
         "batch_seed": hex(seed),
         "request": hex(&request),

@@ -76,18 +76,18 @@ fn another_scheme_presents_no_token() {
 
 #[test]
 fn a_challenge_is_offered_and_read() {
-    let value = www_authenticate(&challenge(), &public_key());
+    let value = www_authenticate(&challenge_members(&challenge(), &public_key()));
     let [read] = &read_www_authenticate(&value).unwrap()[..] else { panic!("{value}") };
     assert!(read.is(&challenge()));
     assert_eq!(read.public_key(), Some(public_key()));
-    let (challenge, token_key) = challenge_members(&challenge(), &public_key());
-    assert!(token_key.ends_with('='), "padding is part of the form");
-    assert_eq!(ReceivedChallenge::from_members(&challenge, &token_key).as_ref(), Ok(read));
+    let members = challenge_members(&challenge(), &public_key());
+    assert!(members.token_key.ends_with('='), "padding is part of the form");
+    assert_eq!(ReceivedChallenge::of_problem(&members).as_ref(), Ok(read));
 }
 
 #[test]
 fn challenges_for_tokens_are_found_among_others() {
-    let ours = www_authenticate(&challenge(), &public_key());
+    let ours = www_authenticate(&challenge_members(&challenge(), &public_key()));
     let value = format!("Signature, {ours}, max-age=10, Digest realm=\"a=b, c\", {ours}");
     let read = read_www_authenticate(&value).unwrap();
     assert_eq!(read.len(), 2);
