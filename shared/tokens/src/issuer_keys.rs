@@ -125,6 +125,12 @@ impl IssuerKeysDocument {
         Ok(())
     }
 
+    /// Whether it is time to rotate: half of the newest key's days are over.
+    pub fn is_rotation_due(&self, now: Timestamp) -> bool {
+        let half_over = |key: &IssuerKeyDocument| key.validity.not_before.saturating_add(DAY * (KEY_DAYS / 2)) <= now;
+        self.keys.first().is_none_or(half_over)
+    }
+
     /// The keys as the queuing service publishes them, newest first.
     pub fn published(&self) -> Vec<PublishedTokenKey> {
         let published = |key: &IssuerKeyDocument| PublishedTokenKey {
@@ -193,7 +199,10 @@ mod tests {
         let current =
             |document: &IssuerKeysDocument, now| TokenKeys::read(&document.published()).unwrap().current(now).unwrap();
 
+        assert!(!document.is_rotation_due(days_later(27)));
+        assert!(document.is_rotation_due(days_later(28)));
         document.rotate(days_later(28), rng).unwrap();
+        assert!(!document.is_rotation_due(days_later(56)));
         let second = document.published()[0].clone();
         assert_eq!(document.published(), [second.clone(), first.clone()]);
         assert_eq!(second.validity.not_before, days_later(30).start_of_day());

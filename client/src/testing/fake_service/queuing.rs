@@ -63,7 +63,8 @@ impl FakeQueuingService {
     }
 
     pub(super) fn keys(&self) -> Value {
-        json!(GetQsKeysResponse { qs_keys: vec![self.keys.to_bytes()] })
+        let qs_keys = vec![self.keys.to_bytes()];
+        json!(GetQsKeysResponse { qs_keys, token_keys: Vec::new(), token_challenge: Bytes(Vec::new()) })
     }
 
     pub(super) fn create_user(&mut self, request: &Request, signature: &RequestSignature) -> Result<Value, Problem> {
