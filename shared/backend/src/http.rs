@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::encodings::Body;
 use http::HeaderMap;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use vestibule_protocol::encoding::NOT_BASE64URL;
@@ -52,6 +54,22 @@ impl<E: Endpoint> EndpointRequest<E> {
         let path = E::Path::read(|name| of_path.get(name).map(String::as_str).or_else(|| of_query.first(name)))?;
         let source = SourceAddress::new(event.request_context.http.source_ip.as_deref());
         Ok(Self { path, body: request, body_hash: Sha256::digest(&raw.body).into(), source, raw })
+    }
+
+    /// The `Authorization` header, if there is one.
+    pub(crate) fn authorization(&self) -> Option<&HeaderValue> {
+        self.raw.headers.get(AUTHORIZATION)
+    }
+
+    /// The SHA-256 hash of all that says what is asked for: method, path, query and body, each after its length.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let RawRequest { method, path, query, body, .. } = &self.raw;
+        let mut hash = Sha256::new();
+        for part in [method.as_bytes(), path.as_bytes(), query.as_bytes(), body] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        hash.finalize().into()
     }
 
     /// Whether the request is signed, well or badly.

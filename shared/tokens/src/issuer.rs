@@ -13,7 +13,7 @@ use vestibule_protocol::time::{ExpirationData, Timestamp};
 
 use crate::{
     IssuerKeyDocument, Suite, TOKEN_REQUEST_LENGTH, TOKEN_RESPONSE_LENGTH, TOKEN_TYPE, Token, TokenChallenge,
-    TokenKeyId,
+    TokenKeyId, TokenPublicKey,
 };
 
 /// The issuer's keys, ready for use.
@@ -21,6 +21,7 @@ pub struct IssuerKeys(Vec<IssuerKey>);
 
 struct IssuerKey {
     id: TokenKeyId,
+    public_key: TokenPublicKey,
     validity: ExpirationData,
     server: VoprfServer<Suite>,
 }
@@ -61,10 +62,10 @@ pub struct CheckedToken {
 
 impl IssuerKeys {
     pub(crate) fn new(documents: Vec<IssuerKeyDocument>) -> Self {
-        let key = |document: IssuerKeyDocument| IssuerKey {
-            id: document.private_key.public_key().id(),
-            validity: document.validity,
-            server: document.private_key.server(),
+        let key = |document: IssuerKeyDocument| {
+            let public_key = document.private_key.public_key();
+            let (validity, server) = (document.validity, document.private_key.server());
+            IssuerKey { id: public_key.id(), public_key, validity, server }
         };
         Self(documents.into_iter().map(key).collect())
     }
@@ -126,15 +127,17 @@ impl IssuerKeys {
         Ok(CheckedToken { nonce: token.nonce(), not_after: key.validity.not_after })
     }
 
+    /// The public key under which tokens are issued at `now`, for a challenge.
+    pub fn current(&self, now: Timestamp) -> Option<TokenPublicKey> {
+        let newest = self.0.iter().find(|key| key.validity.not_before <= now)?;
+        newest.validity.contains(now).then_some(newest.public_key)
+    }
+
     /// The key that a request names, if it is the current one by a clock that may be a little wrong.
     fn issuing_key(&self, truncated_id: u8, now: Timestamp) -> Option<&IssuerKey> {
-        let is_current = |key: &IssuerKey, now| {
-            let newest = self.0.iter().find(|key| key.validity.not_before <= now);
-            newest.is_some_and(|newest| newest.id == key.id && newest.validity.contains(now))
-        };
         let key = self.0.iter().find(|key| key.id.truncated() == truncated_id)?;
         let clocks = [now.saturating_sub(CLOCK_TOLERANCE), now, now.saturating_add(CLOCK_TOLERANCE)];
-        clocks.into_iter().any(|clock| is_current(key, clock)).then_some(key)
+        clocks.into_iter().any(|clock| self.current(clock) == Some(key.public_key)).then_some(key)
     }
 }
 

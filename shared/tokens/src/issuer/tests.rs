@@ -131,6 +131,7 @@ fn tokens_are_issued_under_the_current_key_and_good_until_theirs_ends() {
     let [old, new] = [days_later(29), change].map(|now| published.current(now).unwrap());
     let issue = |key, now| keys.issue(&TokenBatch::new(key, &mut StdRng::seed_from_u64(8)).request(&challenge()), now);
 
+    assert_eq!([days_later(29), change].map(|now| keys.current(now)), [Some(old), Some(new)]);
     assert!(issue(old, days_later(29)).is_ok());
     assert_eq!(issue(new, days_later(29)), Err(IssueError::KeyNotCurrent));
     assert!(issue(new, change.saturating_sub(CLOCK_TOLERANCE)).is_ok());
