@@ -54,6 +54,7 @@ pub const ENDPOINTS: &[&Description] = &[
     &GetIdentity::DESCRIPTION,
     &CommitIdentity::DESCRIPTION,
     &ResetIdentity::DESCRIPTION,
+    &IssueTokens::DESCRIPTION,
     &OpenSession::DESCRIPTION,
     &UseSession::DESCRIPTION,
     &GetQsKeys::DESCRIPTION,

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use crate::endpoint::{
     AddClient, Authentication, ClaimKeyPackages, CommitIdentity, CreateQsUser, CreateRendezvous, DeleteUser, ENDPOINTS,
     Endpoint, FinishRegistration, GetCredentials, GetIdentity, GetKeyPackages, GetQsKeys, InitiateLogin,
-    InitiateRegistration, JoinRendezvous, OpenSession, Path as _, PublishKeyPackages, RemoveClient, ResetIdentity,
-    UseSession,
+    InitiateRegistration, IssueTokens, JoinRendezvous, OpenSession, Path as _, PublishKeyPackages, RemoveClient,
+    ResetIdentity, UseSession,
 };
 use crate::problem::{PROBLEM_MEDIA_TYPE, ProblemDocument, ProblemType};
 
@@ -29,6 +29,7 @@ pub fn document() -> Value {
     paths.add::<GetIdentity>();
     paths.add::<CommitIdentity>();
     paths.add::<ResetIdentity>();
+    paths.add::<IssueTokens>();
     paths.add::<OpenSession>();
     paths.add::<UseSession>();
     paths.add::<GetQsKeys>();
