@@ -2,6 +2,8 @@
 //!
 //! A function that is added is added here too: a test compares this list with the list of functions.
 
+mod clients;
+mod identity;
 mod rendezvous;
 
 use std::future::Future;
@@ -44,15 +46,18 @@ pub(crate) struct Prepared {
     pub(crate) stable: fn(&Answer) -> Value,
     /// What of an item is the same, however often the request had to be sent; none if the item may be gone.
     pub(crate) settled: fn(Value) -> Option<Value>,
+    /// Whether the request can be made in another cloud that holds the same: it needs no connection of this one.
+    pub(crate) is_portable: bool,
 }
 
 impl Prepared {
     /// A request to the HTTP API.
     pub(crate) fn new(call: impl Fn(&TestCloud) -> Call + Send + Sync + 'static) -> Self {
-        Self::performing(move |cloud| {
+        let prepared = Self::performing(move |cloud| {
             let call = call(cloud);
             Box::pin(async move { cloud.send(&call).await })
-        })
+        });
+        Self { is_portable: true, ..prepared }
     }
 
     /// A request of another kind.
@@ -61,11 +66,12 @@ impl Prepared {
             perform: Box::new(perform),
             stable: |answer| serde_json::from_slice(&answer.body).unwrap_or(Value::Null),
             settled: Some,
+            is_portable: false,
         }
     }
 }
 
-const SCENARIOS: &[Scenario] = &[
+const REGISTRATION: &[Scenario] = &[
     Scenario {
         function: GetCredentials::DESCRIPTION.function,
         prepare: |_| Box::pin(async { Prepared::new(|_| Call::new::<GetCredentials>(&(), Vec::new())) }),
@@ -100,6 +106,9 @@ const SCENARIOS: &[Scenario] = &[
         rate_limits: 0,
         posts: 0,
     },
+];
+
+const SCENARIOS: &[Scenario] = &[
     Scenario {
         function: OpenSession::DESCRIPTION.function,
         prepare: |cloud| Box::pin(opening(cloud, false)),
@@ -243,7 +252,7 @@ const SCENARIOS: &[Scenario] = &[
 
 /// Every scenario.
 pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
-    SCENARIOS.iter().chain(rendezvous::SCENARIOS)
+    [REGISTRATION, clients::SCENARIOS, identity::SCENARIOS, SCENARIOS, rendezvous::SCENARIOS].into_iter().flatten()
 }
 
 /// Alice opens a session, as anybody or as one of her clients.
