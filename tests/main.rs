@@ -15,3 +15,4 @@ mod registration;
 mod rendezvous;
 mod scenarios;
 mod secrecy;
+mod tokens;

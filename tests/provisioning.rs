@@ -71,7 +71,8 @@ async fn a_local_cloud_that_starts_when_it_is_time_gets_another_token_key() {
     let first = published_keys(&start_in(directory.path()).await).await.token_keys;
     let clock = TestCloud::common_clock();
     clock.advance(28 * DAY);
-    let start = || TestCloud::start_afresh_with(|builder| builder.state_directory(directory.path()).clock(clock.clone()));
+    let start =
+        || TestCloud::start_afresh_with(|builder| builder.state_directory(directory.path()).clock(clock.clone()));
     let keys = published_keys(&start().await).await.token_keys;
     assert_eq!(keys.len(), 2);
     assert_eq!(keys[1], first[0]);

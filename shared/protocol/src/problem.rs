@@ -278,7 +278,7 @@ pub struct Problem {
     /// After how many seconds to try again: the `Retry-After` header of 429 and 503.
     pub retry_after: Option<u64>,
     /// Which token would do: the `WWW-Authenticate` header of a 401.
-    pub token_challenge: Option<TokenChallengeMembers>,
+    pub token_challenge: Option<Box<TokenChallengeMembers>>,
 }
 
 impl Problem {
@@ -294,7 +294,7 @@ impl Problem {
 
     /// The same problem, with what a token must answer.
     pub fn token_challenge(self, challenge: TokenChallengeMembers) -> Self {
-        Self { token_challenge: Some(challenge), ..self }
+        Self { token_challenge: Some(Box::new(challenge)), ..self }
     }
 
     /// The body of the response.
@@ -336,7 +336,7 @@ pub struct ProblemDocument {
     pub detail: String,
     /// Which token would do, where one is wanted.
     #[serde(flatten)]
-    pub token_challenge: Option<TokenChallengeMembers>,
+    pub token_challenge: Option<Box<TokenChallengeMembers>>,
 }
 
 #[cfg(test)]
