@@ -20,6 +20,8 @@ mod recipe;
 pub mod rendezvous;
 #[path = "support/session.rs"]
 pub mod session;
+#[path = "support/tokens.rs"]
+mod tokens;
 
 pub use applicant::Applicant;
 pub use clients::{no_login, removal_of};

@@ -16,3 +16,4 @@ mod registration;
 mod rendezvous;
 mod scenarios;
 mod secrecy;
+mod tokens;

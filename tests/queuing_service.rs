@@ -52,6 +52,7 @@ async fn what_is_stored_is_what_the_documents_say() {
     keys.sort();
     let mut expected = [
         "KEYS / KEYS".to_owned(),
+        "KEYS / TOKEN_KEYS".to_owned(),
         format!("USER#{user} / USER"),
         format!("CLIENT#{client} / CLIENT"),
         format!("CLIENT#{client} / KEY_PACKAGE#00000000000000000001#{digest}#000"),

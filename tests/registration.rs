@@ -36,6 +36,7 @@ async fn a_user_registers_and_gets_the_credential_asked_for() {
         format!("USER_ID#{} / USER_ID", completion.user_id),
         format!("CLIENT#alice@localhost/{client} / QUEUE"),
         "KEYS / KEYS".to_owned(),
+        "KEYS / TOKEN_KEYS".to_owned(),
     ];
     assert_eq!(keys, expected);
 }

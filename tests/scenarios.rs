@@ -5,6 +5,7 @@
 mod clients;
 mod identity;
 mod rendezvous;
+mod tokens;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -252,7 +253,8 @@ const SCENARIOS: &[Scenario] = &[
 
 /// Every scenario.
 pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
-    [REGISTRATION, clients::SCENARIOS, identity::SCENARIOS, SCENARIOS, rendezvous::SCENARIOS].into_iter().flatten()
+    let of_authentication = [REGISTRATION, clients::SCENARIOS, identity::SCENARIOS, tokens::SCENARIOS];
+    of_authentication.into_iter().chain([SCENARIOS, rendezvous::SCENARIOS]).flatten()
 }
 
 /// Alice opens a session, as anybody or as one of her clients.

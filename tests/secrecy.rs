@@ -48,7 +48,7 @@ async fn no_secret_is_logged_at_any_level() {
     let cloud = TestCloud::start().await;
     let mut secrets = vec![b"correct horse".to_vec()];
     let deployment = Deployment::generate(cloud.domain(), cloud.now(), &mut StdRng::seed_from_u64(0));
-    for secret in &deployment.secrets {
+    for secret in deployment.secrets.iter().chain([&deployment.token_issuer.secret]) {
         secrets_in(&serde_json::from_str(&secret.json).unwrap(), &mut secrets);
     }
     secrets.push(deployment.root.signing_key.to_secret_bytes().to_vec());

@@ -9,6 +9,9 @@ use vestibule_protocol::endpoint::Path as _;
 use vestibule_protocol::keys::{ClientCredentialKey, KeyPurpose, SigningKey};
 use vestibule_protocol::name::Domain;
 use vestibule_protocol::request_signature::{CoveredRequest, Service, sign};
+use vestibule_tokens::Token;
+use vestibule_tokens::http::authorization;
+use zeroize::Zeroizing;
 
 use crate::fuse::Fuse;
 use crate::server_url::ServerUrl;
@@ -57,12 +60,19 @@ pub struct RequestSigner<'a, P> {
 pub struct Api {
     service: Service,
     connection: Connection,
+    /// What pays for every request: the value of `Authorization`.
+    authorization: Option<Zeroizing<String>>,
 }
 
 impl Api {
     /// The service `service` behind `connection`.
     pub fn new(service: Service, connection: Connection) -> Self {
-        Self { service, connection }
+        Self { service, connection, authorization: None }
+    }
+
+    /// The same service, but every request comes with this token.
+    pub(crate) fn with_token(&self, token: &Token) -> Self {
+        Self { authorization: Some(authorization(token)), ..self.clone() }
     }
 
     /// The same service, but every request is sent at most `attempts` times.
@@ -95,7 +105,8 @@ impl Api {
         self.attempt_repeatedly::<E, P>(path, body, Some(signer)).await
     }
 
-    async fn attempt_repeatedly<E: Endpoint, P: KeyPurpose>(
+    /// Calls an endpoint, signed or not: as [`Api::call`] or [`Api::call_signed`].
+    pub(crate) async fn attempt_repeatedly<E: Endpoint, P: KeyPurpose>(
         &self,
         path: &E::Path,
         body: &[u8],
@@ -133,9 +144,12 @@ impl Api {
         if !body.is_empty() {
             headers.push(("content-type", "application/json".to_owned()));
         }
+        let authorization = self.authorization.as_ref().map(|value| value.as_str());
+        if let Some(value) = authorization {
+            headers.push(("authorization", value.to_owned()));
+        }
         if let Some(RequestSigner { key, key_id, domain }) = signer {
-            let covered =
-                CoveredRequest { method: method.as_str(), path: &path, query: &query, authorization: None, body };
+            let covered = CoveredRequest { method: method.as_str(), path: &path, query: &query, authorization, body };
             let tag = self.service.tag(domain);
             let created = self.connection.clock.now();
             let fields = sign(covered, key, key_id, &tag, created, &mut self.connection.randomness.clone());

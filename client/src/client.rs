@@ -31,6 +31,7 @@ use crate::queuing::{self, ClaimedKeyPackage, KeyPackageSupply, Published};
 use crate::registration::{Progress, Registration};
 use crate::server_url::ServerUrl;
 use crate::session::Session;
+use crate::tokens::{self, Tokens};
 use crate::transport::HttpTransport;
 
 /// A client of a deployment: the device's end of everything. While it exists, no other process can use its home.
@@ -136,6 +137,23 @@ impl Client {
         queuing::refill(&mut self.session()?, self.options.key_packages).await
     }
 
+    /// How many tokens there are to pay with at the queuing service. Asks nobody.
+    ///
+    /// # Errors
+    /// [`Error::NotRegistered`], [`Error::Home`].
+    pub fn tokens(&self) -> Result<Tokens, Error> {
+        tokens::holdings(&self.session()?)
+    }
+
+    /// Takes tokens if there are few, as many as the client may have now. To be called once in a while, and not just when
+    /// one is needed: the times would tell whose it is.
+    ///
+    /// # Errors
+    /// [`Error::Tokens`], [`Error::NotRegistered`], [`Error::Api`], [`Error::Home`].
+    pub async fn refill_tokens(&mut self) -> Result<Tokens, Error> {
+        tokens::refill(&self.session()?).await
+    }
+
     /// Publishes a generation of `count` KeyPackages (at most 100) and a last-resort one, which takes the place of the
     /// one before. If it is interrupted, the next call completes it and then publishes another.
     ///
@@ -195,7 +213,7 @@ impl Client {
     }
 
     /// What a client that has an account works with.
-    fn session(&self) -> Result<Session<'_>, Error> {
+    pub(crate) fn session(&self) -> Result<Session<'_>, Error> {
         let home = self.home.as_ref().ok_or(Error::NotRegistered)?;
         let state = home.load()?.ok_or(Error::NotRegistered)?;
         let trusted_root = self.trusted_root(Some(&state))?;

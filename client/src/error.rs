@@ -18,6 +18,7 @@ use crate::identity::IdentityFailure;
 use crate::password::PasswordError;
 use crate::queuing::QsKeysError;
 use crate::rendezvous::RendezvousError;
+use crate::tokens::TokensError;
 use crate::transport::TransportError;
 
 /// Why the client did not do what it was asked to.
@@ -92,6 +93,9 @@ pub enum Error {
     /// There is nobody to answer.
     #[error("there is nobody to ask: answer on a terminal, or use --yes")]
     NobodyToAsk,
+    /// There are no tokens to pay with, or none to be had.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
     /// Two devices do not come together.
     #[error(transparent)]
     Rendezvous(#[from] RendezvousError),
@@ -170,6 +174,8 @@ impl Error {
             Self::Identity(failure) => return failure.urn(),
             Self::Linking(_) | Self::KeyPackageRefused(_) | Self::HandoverRefused => "not-linked",
             Self::NobodyToAsk => "nobody-to-ask",
+            Self::Tokens(TokensError::NoneLeft(_)) => "no-tokens-left",
+            Self::Tokens(_) => "tokens-refused",
             Self::Rendezvous(error) => return error.urn(),
             Self::Password(_) => "password-unusable",
             Self::DeviceName(_) => "invalid-device-name",

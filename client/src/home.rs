@@ -10,6 +10,7 @@
 //! | `state` | the state, sealed under the state key |
 //! | `key-packages-<generation>` | the private parts of a generation of KeyPackages, sealed under the state key |
 //! | `rendezvous` | the state of a rendezvous, for as long as it lasts, sealed under the state key |
+//! | `tokens` | the tokens to pay with, sealed under the state key |
 //! | `*.new` | a file not completely written yet; ignored and replaced |
 //!
 //! The directory is the user's alone (0700), the files too (0600). What cannot be read is never overwritten.
@@ -40,6 +41,7 @@ mod pseudonym;
 mod rendezvous;
 mod sealing;
 mod state;
+mod tokens;
 
 pub(crate) use identity::{ChangeKind, IdentityState, PendingChange, SeenDevice};
 pub(crate) use json::to_secret_json;

@@ -68,6 +68,7 @@ mod rendezvous;
 mod server_url;
 mod session;
 mod text;
+mod tokens;
 mod transport;
 
 pub use api::{Api, ApiError, Connection, RequestSigner, RetryPolicy, Waiting};
@@ -85,6 +86,7 @@ pub use registration::{Progress, Stage, StageState};
 pub use relay::{RelayConnection, RelayError, RelayTransport, RelayUrl, RelayUrlError, Relaying, WebSocketTransport};
 pub use rendezvous::{Incoming, PeerPresence, Rendezvous, RendezvousError, SecuredChannel};
 pub use server_url::{ServerUrl, ServerUrlError};
+pub use tokens::{LOW_TOKENS, Tokens, TokensError};
 pub use transport::{HttpTransport, Request, Response, Sending, Transport, TransportError};
 pub use vestibule_identity::IdentityError;
 pub use vestibule_key_packages::PrivateKeyPackage;

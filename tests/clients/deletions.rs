@@ -34,6 +34,7 @@ async fn of_a_deleted_user_tombstones_stay_and_nothing_else() {
         "USER#alice@localhost / USER".to_owned(),
         format!("USER_ID#{user_id} / USER_ID"),
         "KEYS / KEYS".to_owned(),
+        "KEYS / TOKEN_KEYS".to_owned(),
     ];
     assert_eq!(keys(&state), expected);
     for item in &state[1..4] {

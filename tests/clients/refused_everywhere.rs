@@ -45,6 +45,7 @@ async fn calls_of(cloud: &TestCloud, client: &mut Applicant, other: &Applicant) 
             client.sign(cloud, &Call::new::<CommitIdentity>(&client.user_path(), json_body(&start))),
         ),
         ("as-reset-identity", client.sign(cloud, &Call::new::<ResetIdentity>(&generation, json_body(&reset)))),
+        ("as-issue-tokens", client.token_call(cloud, Vec::new())),
         ("ks-open-session", opening),
         ("rs-join", client.joining_call(cloud, RendezvousCode::from_number(1), &ticket(1))),
     ]
@@ -70,8 +71,10 @@ async fn every_endpoint_that_clients_sign_for_is_tried() {
         Authentication::None
         | Authentication::ProvisionalCredential
         | Authentication::QsUserRecordKey
+        | Authentication::QsUserRecordKeyAndToken
         | Authentication::QsClientRecordKey
         | Authentication::FriendshipToken
+        | Authentication::FriendshipTokenAndToken
         | Authentication::Password => false,
     });
     assert_eq!(tried, signed.map(|endpoint| endpoint.function).collect());

@@ -62,7 +62,7 @@ impl ApiError {
     }
 
     /// After how many seconds to try again, if the server says so.
-    pub(super) fn retry_after(&self) -> Option<u64> {
+    pub(crate) fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Problem { retry_after, .. } => *retry_after,
             _ => None,

@@ -40,6 +40,8 @@ pub(super) enum Kind {
     KeyPackages,
     /// A rendezvous under way.
     Rendezvous,
+    /// The tokens.
+    Tokens,
 }
 
 impl Kind {
@@ -49,6 +51,7 @@ impl Kind {
             Self::State => b"VESTIBULE-STATE",
             Self::KeyPackages => b"VESTIBULE-PACKS",
             Self::Rendezvous => b"VESTIBULE-MEETS",
+            Self::Tokens => b"VESTIBULE-COINS",
         }
     }
 }

@@ -32,11 +32,13 @@ mod clients;
 mod identity;
 mod key_server;
 mod queuing;
+mod tokens;
 
 pub(crate) use clients::FakeClients;
 pub(crate) use identity::FakeIdentity;
 use key_server::FakeKeyServer;
 use queuing::FakeQueuingService;
+use tokens::FakeTokens;
 
 pub(crate) struct FakeService {
     clock: Clock,
@@ -55,6 +57,7 @@ pub(crate) struct Deployment {
     pub(crate) identities: BTreeMap<String, FakeIdentity>,
     pub(crate) key_server: FakeKeyServer,
     pub(crate) queuing: FakeQueuingService,
+    pub(crate) tokens: FakeTokens,
     /// Every request that arrived.
     pub(crate) requests: Vec<Request>,
     user_ids: BTreeSet<String>,
@@ -83,6 +86,7 @@ impl FakeService {
         let public_key = intermediate_key.verifying_key();
         let intermediate = AsIntermediateCredential::issue(public_key, &root, &root_key, clock.now(), 365);
         let queuing = FakeQueuingService::new(&root, &root_key, clock.now(), &mut rng);
+        let tokens = FakeTokens::new(&domain, clock.now(), &mut rng);
         let deployment = Deployment {
             domain,
             root_key,
@@ -94,6 +98,7 @@ impl FakeService {
             identities: BTreeMap::new(),
             key_server: FakeKeyServer::default(),
             queuing,
+            tokens,
             requests: Vec::new(),
             user_ids: BTreeSet::new(),
             identifiers: BTreeMap::new(),
@@ -141,12 +146,20 @@ impl FakeService {
             ("POST", path) if path.starts_with("/v1/ks/sessions/") => {
                 Ok((200, deployment.key_server.use_session(request, self.clock.now())?))
             }
-            ("GET", "/v1/qs/keys") => Ok((200, deployment.queuing.keys())),
+            ("POST", "/v1/as/tokens") => {
+                let signature = deployment.check_signature(request, &self.clock)?;
+                Ok((200, deployment.tokens.issue(request, &signature, self.clock.now())?))
+            }
+            ("GET", "/v1/qs/keys") => Ok((200, deployment.tokens.publish(deployment.queuing.keys()))),
             ("POST", "/v1/qs/users") => {
+                deployment.tokens.redeem(request, self.clock.now())?;
                 let signature = deployment.check_signature(request, &self.clock)?;
                 Ok((201, deployment.queuing.create_user(request, &signature)?))
             }
-            ("POST", "/v1/qs/key-packages/claim") => Ok((200, deployment.queuing.claim(request)?)),
+            ("POST", "/v1/qs/key-packages/claim") => {
+                deployment.tokens.redeem(request, self.clock.now())?;
+                Ok((200, deployment.queuing.claim(request)?))
+            }
             (method, path) if path.starts_with("/v1/qs/clients/") && path.ends_with("/key-packages") => {
                 let signature = deployment.check_signature(request, &self.clock)?;
                 match method {
@@ -161,14 +174,16 @@ impl FakeService {
 
 impl Transport for FakeService {
     fn send<'a>(&'a self, request: &'a Request) -> Sending<'a> {
+        let mut headers = Vec::new();
         let (status, content_type, body) = match self.answer(request) {
             Ok((status, body)) => (status, "application/json", body),
             Err(problem) => {
                 let document = problem.document();
+                headers.extend(problem.retry_after.map(|seconds| ("retry-after".to_owned(), seconds.to_string())));
                 (document.status, "application/problem+json", serde_json::to_value(document).unwrap())
             }
         };
-        let headers = vec![("content-type".to_owned(), content_type.to_owned())];
+        headers.push(("content-type".to_owned(), content_type.to_owned()));
         Box::pin(async move { Ok(Response { status, headers, body: serde_json::to_vec(&body).unwrap() }) })
     }
 }
@@ -280,11 +295,12 @@ impl Deployment {
             signature_input: header("signature-input"),
             signature: header("signature"),
         };
+        let authorization = request.headers.iter().find(|(name, _)| *name == "authorization");
         let covered = CoveredRequest {
             method: request.method.as_str(),
             path: &request.path,
             query: "",
-            authorization: None,
+            authorization: authorization.map(|(_, value)| value.as_str()),
             body: &request.body,
         };
         RequestSignature::check(covered, &fields, &request.service.tag(&self.domain), clock.now())

@@ -5,8 +5,10 @@
 #![deny(missing_docs)]
 
 mod queuing_service;
+mod tokens;
 
 pub use queuing_service::QueuingServiceKeys;
+pub use tokens::{TokenIssuerKeys, TokenRotationError};
 
 use rand::{CryptoRng, RngCore};
 use serde::{Deserialize, Serialize};
@@ -35,13 +37,15 @@ const AS_INTERMEDIATE_CREDENTIAL_DAYS: u64 = 365;
 pub struct Deployment {
     /// The root, for the operator's safe.
     pub root: RootDocument,
-    /// The secret documents, those of the queuing service apart: for each, the logical id of its
+    /// The secret documents, those of the queuing service and of the issuer of tokens apart: for each, the logical id of its
     /// `AWS::SecretsManager::Secret` in `template.yaml`, its purpose and its JSON.
     pub secrets: Vec<SecretDocumentJson>,
     /// The credentials that `as-get-credentials` publishes.
     pub public_credentials: GetCredentialsResponse,
     /// What belongs to the queuing service.
     pub queuing_service: QueuingServiceKeys,
+    /// What belongs to the issuer of tokens.
+    pub token_issuer: TokenIssuerKeys,
     /// The root's fingerprint, for clients to pin.
     pub root_fingerprint: Fingerprint,
 }
@@ -105,6 +109,7 @@ impl Deployment {
         let rendezvous_service_secret = rendezvous_service_secret(rng);
         Self {
             queuing_service,
+            token_issuer: TokenIssuerKeys::generate(now, rng),
             root_fingerprint: root.fingerprint(),
             public_credentials: GetCredentialsResponse {
                 as_credentials: vec![root.to_bytes()],

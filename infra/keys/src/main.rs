@@ -1,4 +1,4 @@
-//! `vestibule-keys`: makes the keys of a deployment and writes them to files.
+//! `vestibule-keys`: makes the keys of a deployment, replaces some of them, and writes them to files.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -7,10 +7,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use rand::rngs::OsRng;
-use vestibule_keys::Deployment;
+use vestibule_keys::{Deployment, TokenIssuerKeys};
 use vestibule_protocol::name::Domain;
 use vestibule_protocol::time::Timestamp;
 use zeroize::Zeroizing;
+
+/// The item that publishes the keys under which tokens are issued.
+const TOKEN_KEYS_ITEM: &str = "token-keys-item.json";
 
 /// Makes the keys of a Vestibule deployment. Needs no network; run it on a machine that you trust.
 #[derive(Parser)]
@@ -31,11 +34,23 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
+    /// Adds a key to those that tokens are issued under, and writes what has changed into a new directory. Once a month
+    RotateTokens {
+        /// The present value of the secret TokensSecret
+        #[arg(long, value_name = "FILE")]
+        secret: PathBuf,
+        /// The directory to make; it must not exist
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
-    let Command::Generate { domain, out } = Arguments::parse().command;
-    match generate(domain, &out) {
+    let (result, out) = match Arguments::parse().command {
+        Command::Generate { domain, out } => (generate(domain, &out), out),
+        Command::RotateTokens { secret, out } => (rotate_tokens(&secret, &out), out),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "error: {}: {error}", out.display());
@@ -49,7 +64,12 @@ fn generate(domain: Domain, out: &Path) -> io::Result<()> {
     make_private_directory(out)?;
     let root = Zeroizing::new(serde_json::to_string(&deployment.root)?);
     write_private(&out.join("root.json"), &root)?;
-    let secrets: Vec<_> = deployment.secrets.iter().chain(&deployment.queuing_service.secrets).collect();
+    let secrets: Vec<_> = deployment
+        .secrets
+        .iter()
+        .chain(&deployment.queuing_service.secrets)
+        .chain([&deployment.token_issuer.secret])
+        .collect();
     for secret in &secrets {
         write_private(&out.join(format!("{}.json", secret.purpose)), &secret.json)?;
     }
@@ -57,6 +77,8 @@ fn generate(domain: Domain, out: &Path) -> io::Result<()> {
     write_private(&out.join("credentials-item.json"), &item.to_string())?;
     let item = deployment.queuing_service.public_keys_item().to_dynamodb_json();
     write_private(&out.join("qs-keys-item.json"), &item.to_string())?;
+    let item = deployment.token_issuer.public_keys_item().to_dynamodb_json();
+    write_private(&out.join(TOKEN_KEYS_ITEM), &item.to_string())?;
 
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "root fingerprint  {}", deployment.root_fingerprint)?;
@@ -65,7 +87,20 @@ fn generate(domain: Domain, out: &Path) -> io::Result<()> {
         writeln!(stdout, "{:<17} the value of the secret {}", format!("{}.json", secret.purpose), secret.logical_id)?;
     }
     writeln!(stdout, "credentials-item.json, public: the item to put into AsTable")?;
-    writeln!(stdout, "qs-keys-item.json, public: the item to put into QsTable")
+    writeln!(stdout, "qs-keys-item.json, public: the item to put into QsTable")?;
+    writeln!(stdout, "{TOKEN_KEYS_ITEM}, public: another item to put into QsTable")
+}
+
+fn rotate_tokens(secret: &Path, out: &Path) -> io::Result<()> {
+    let secret = Zeroizing::new(std::fs::read_to_string(secret)?);
+    let keys = TokenIssuerKeys::rotate(&secret, Timestamp::now(), &mut OsRng).map_err(io::Error::other)?;
+    make_private_directory(out)?;
+    write_private(&out.join(TOKEN_KEYS_ITEM), &keys.public_keys_item().to_dynamodb_json().to_string())?;
+    write_private(&out.join("tokens.json"), &keys.secret.json)?;
+
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{TOKEN_KEYS_ITEM}, public: the item to put into QsTable, before anything else")?;
+    writeln!(stdout, "tokens.json           the new value of the secret {}", keys.secret.logical_id)
 }
 
 fn make_private_directory(path: &Path) -> io::Result<()> {

@@ -5,7 +5,7 @@ use vestibule_backend::dynamodb::Item;
 use vestibule_backend::queuing_service::public_keys;
 use vestibule_backend::secret::{QsDocument, SealingQsDocument, SecretKey, to_json};
 use vestibule_protocol::credential::AsCredential;
-use vestibule_protocol::endpoint::GetQsKeysResponse;
+use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::keys::{AsCredentialKey, HpkePrivateKey, SigningKey};
 use vestibule_protocol::queuing::QsKeys;
 use vestibule_protocol::time::Timestamp;
@@ -19,8 +19,8 @@ const QS_KEYS_DAYS: u64 = 365;
 pub struct QueuingServiceKeys {
     /// Its secret documents.
     pub secrets: Vec<SecretDocumentJson>,
-    /// The keys that `qs-get-keys` publishes.
-    pub public_keys: GetQsKeysResponse,
+    /// The `QsKeys` that `qs-get-keys` publishes.
+    pub public_keys: Vec<Bytes>,
 }
 
 impl QueuingServiceKeys {
@@ -40,7 +40,7 @@ impl QueuingServiceKeys {
                 SecretDocumentJson { logical_id: "QsSecret", purpose: "qs", json: to_json(qs) },
                 SecretDocumentJson { logical_id: "SealingQsSecret", purpose: "sealing-qs", json: to_json(sealing_qs) },
             ],
-            public_keys: GetQsKeysResponse { qs_keys: vec![qs_keys.to_bytes()] },
+            public_keys: vec![qs_keys.to_bytes()],
         }
     }
 

@@ -30,6 +30,7 @@ pub const FUNCTIONS: &[FunctionEntry] = &[
     FunctionEntry::http::<as_get_identity::AsGetIdentity>(),
     FunctionEntry::http::<as_commit_identity::AsCommitIdentity>(),
     FunctionEntry::http::<as_reset_identity::AsResetIdentity>(),
+    FunctionEntry::http::<as_issue_tokens::AsIssueTokens>(),
     FunctionEntry::http::<ks_open_session::KsOpenSession>(),
     FunctionEntry::http::<ks_use_session::KsUseSession>(),
     FunctionEntry::http::<qs_get_keys::QsGetKeys>(),

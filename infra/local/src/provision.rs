@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use rand::{CryptoRng, RngCore};
-use vestibule_keys::{Deployment, QueuingServiceKeys, RootDocument, SecretDocumentJson};
+use vestibule_keys::{Deployment, QueuingServiceKeys, RootDocument, SecretDocumentJson, TokenIssuerKeys};
 use vestibule_protocol::name::Domain;
 use zeroize::Zeroizing;
 
@@ -34,6 +34,7 @@ pub async fn provision(
         }
         put_secrets(operator, &deployment.secrets)?;
         put_queuing_service(operator, &deployment.queuing_service).await?;
+        put_token_issuer(operator, &deployment.token_issuer).await?;
         operator.put_item("AsTable", deployment.public_credentials_item().to_dynamodb_json()).await?;
     } else if !has_item(operator, "QsTable", "KEYS").await? {
         // A state directory from before there was a queuing service.
@@ -52,7 +53,29 @@ pub async fn provision(
         // One from before there was a rendezvous service.
         put_secrets(operator, &[vestibule_keys::rendezvous_service_secret(rng)])?;
     }
+    if let Some(keys) = due_token_issuer(operator, rng)? {
+        put_token_issuer(operator, &keys).await?;
+    }
     Ok(())
+}
+
+/// The keys of the issuer of tokens, if there are none yet, or if it is time for another one.
+fn due_token_issuer(
+    operator: &Operator,
+    rng: &mut (impl RngCore + CryptoRng),
+) -> Result<Option<TokenIssuerKeys>, Box<dyn Error + Send + Sync>> {
+    let now = operator.clock().now();
+    match operator.secrets().document("TokensSecret") {
+        Some(document) => Ok(TokenIssuerKeys::rotate_if_due(&document, now, rng)?),
+        // A state directory from before there were tokens.
+        None => Ok(Some(TokenIssuerKeys::generate(now, rng))),
+    }
+}
+
+/// The public keys come first: one that is published before it is used does no harm.
+async fn put_token_issuer(operator: &Operator, keys: &TokenIssuerKeys) -> Result<(), Box<dyn Error + Send + Sync>> {
+    operator.put_item("QsTable", keys.public_keys_item().to_dynamodb_json()).await?;
+    Ok(put_secrets(operator, std::slice::from_ref(&keys.secret))?)
 }
 
 async fn put_queuing_service(

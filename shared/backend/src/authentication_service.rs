@@ -9,5 +9,6 @@ pub mod passwords;
 pub mod public_credentials;
 pub mod sealed_registration;
 pub mod signing_requests;
+pub mod token_allowances;
 pub mod user_deletion;
 pub mod user_records;

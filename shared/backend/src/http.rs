@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::encodings::Body;
 use http::HeaderMap;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use vestibule_protocol::encoding::NOT_BASE64URL;
@@ -13,6 +15,7 @@ use vestibule_protocol::endpoint::{Description, Endpoint, Path as _};
 use vestibule_protocol::problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemType};
 use vestibule_protocol::request_signature::{CoveredRequest, RequestSignature, RequestSignatureError, SignatureFields};
 use vestibule_protocol::time::Timestamp;
+use vestibule_tokens::http::www_authenticate;
 
 /// A request that decodes: typed, and with what its signature covers still at hand.
 pub struct EndpointRequest<E: Endpoint> {
@@ -53,6 +56,22 @@ impl<E: Endpoint> EndpointRequest<E> {
         let path = E::Path::read(|name| of_path.get(name).map(String::as_str).or_else(|| only(name)))?;
         let source = SourceAddress::new(event.request_context.http.source_ip.as_deref());
         Ok(Self { path, body: request, body_hash: Sha256::digest(&raw.body).into(), source, raw })
+    }
+
+    /// The `Authorization` header, if there is one.
+    pub(crate) fn authorization(&self) -> Option<&HeaderValue> {
+        self.raw.headers.get(AUTHORIZATION)
+    }
+
+    /// The SHA-256 hash of all that says what is asked for: method, path, query and body, each after its length.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let RawRequest { method, path, query, body, .. } = &self.raw;
+        let mut hash = Sha256::new();
+        for part in [method.as_bytes(), path.as_bytes(), query.as_bytes(), body] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        hash.finalize().into()
     }
 
     /// Whether the request is signed, well or badly.
@@ -198,7 +217,13 @@ pub(crate) fn problem_response(problem: &Problem) -> ApiGatewayV2httpResponse {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if status == 401 {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Signature"));
+        let challenge = match &problem.token_challenge {
+            Some(members) => {
+                HeaderValue::try_from(www_authenticate(members)).expect("base64url is a valid header value")
+            }
+            None => HeaderValue::from_static("Signature"),
+        };
+        headers.insert(WWW_AUTHENTICATE, challenge);
     }
     response(status, PROBLEM_MEDIA_TYPE, headers, &problem.document())
 }

@@ -11,6 +11,7 @@ mod keyed_hash;
 mod lambda;
 pub mod queuing_service;
 pub mod rate_limit;
+pub mod redemption;
 pub mod rendezvous_service;
 pub mod sealing;
 pub mod secret;

@@ -52,7 +52,11 @@ pub fn to_json<D: SecretDocument>(document: D) -> Zeroizing<String> {
     Zeroizing::new(serde_json::to_string(&envelope).expect("our own documents are JSON"))
 }
 
-fn from_json<D: SecretDocument>(json: &str, domain: &Domain, now: Timestamp) -> Result<D::Secret, String> {
+/// Reads a stored document without making it usable, for those who replace keys in it.
+///
+/// # Errors
+/// What is wrong with it, without a value of it.
+pub fn read_document<D: SecretDocument>(json: &str) -> Result<D, String> {
     // serde's messages could repeat a value, so they are not passed on.
     #[derive(Deserialize)]
     struct Purpose {
@@ -64,7 +68,11 @@ fn from_json<D: SecretDocument>(json: &str, domain: &Domain, now: Timestamp) -> 
     }
     let envelope = serde_json::from_str::<Envelope<D>>(json)
         .map_err(|_| format!("it is not a document for the purpose {:?}", D::PURPOSE))?;
-    envelope.document.open(domain, now).map_err(str::to_owned)
+    Ok(envelope.document)
+}
+
+fn from_json<D: SecretDocument>(json: &str, domain: &Domain, now: Timestamp) -> Result<D::Secret, String> {
+    read_document::<D>(json)?.open(domain, now).map_err(str::to_owned)
 }
 
 /// A secret of the deployment: read when the function starts, and again after a while.

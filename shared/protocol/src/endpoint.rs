@@ -13,6 +13,7 @@ mod identity;
 mod key_server;
 mod queuing;
 mod rendezvous;
+mod tokens;
 
 pub use authentication::{
     FinishRegistration, FinishRegistrationRequest, FinishRegistrationResponse, GetCredentials, GetCredentialsResponse,
@@ -39,6 +40,7 @@ pub use rendezvous::{
     CreateRendezvous, CreateRendezvousRequest, CreateRendezvousResponse, JoinRendezvous, JoinRendezvousRequest,
     JoinRendezvousResponse, RendezvousPath,
 };
+pub use tokens::{IssueTokens, IssueTokensRequest, IssueTokensResponse};
 
 /// Every endpoint, in the order of the design.
 pub const ENDPOINTS: &[&Description] = &[
@@ -52,6 +54,7 @@ pub const ENDPOINTS: &[&Description] = &[
     &GetIdentity::DESCRIPTION,
     &CommitIdentity::DESCRIPTION,
     &ResetIdentity::DESCRIPTION,
+    &IssueTokens::DESCRIPTION,
     &OpenSession::DESCRIPTION,
     &UseSession::DESCRIPTION,
     &GetQsKeys::DESCRIPTION,
@@ -103,10 +106,14 @@ pub enum Authentication {
     ClientOfUserAndPassword,
     /// A request signature by the user record key in the body.
     QsUserRecordKey,
+    /// The same, and a token in `Authorization`.
+    QsUserRecordKeyAndToken,
     /// A request signature by the key of the client record in the path.
     QsClientRecordKey,
     /// A friendship token in the body.
     FriendshipToken,
+    /// The same, and a token in `Authorization`.
+    FriendshipTokenAndToken,
     /// Nothing, or a request signature by the key of a client of the user in the body, which has an allowance of its own.
     ClientIfSigned,
     /// A proof in the body that the user's password is known.
@@ -117,15 +124,21 @@ impl Authentication {
     /// Whether the request carries a signature (RFC 9421), or may.
     pub const fn is_signature(self) -> bool {
         match self {
-            Self::None | Self::FriendshipToken | Self::Password => false,
+            Self::None | Self::FriendshipToken | Self::FriendshipTokenAndToken | Self::Password => false,
             Self::ProvisionalCredential
             | Self::ClientCredentialKey
             | Self::ClientIfSigned
             | Self::ClientOfUser
             | Self::ClientOfUserAndPassword
             | Self::QsUserRecordKey
+            | Self::QsUserRecordKeyAndToken
             | Self::QsClientRecordKey => true,
         }
+    }
+
+    /// Whether the request is paid for with a token (RFC 9577).
+    pub const fn takes_token(self) -> bool {
+        matches!(self, Self::QsUserRecordKeyAndToken | Self::FriendshipTokenAndToken)
     }
 }
 
@@ -177,11 +190,22 @@ impl Description {
         ProblemType::ContentDigestMismatch,
     ];
 
+    /// The problems that every endpoint with a token can have.
+    pub const TOKEN_PROBLEMS: &'static [ProblemType] = &[
+        ProblemType::TokenMissing,
+        ProblemType::TokenMalformed,
+        ProblemType::TokenForAnotherService,
+        ProblemType::TokenKeyUnknown,
+        ProblemType::TokenInvalid,
+        ProblemType::TokenSpent,
+    ];
+
     /// Every problem that it can answer with.
     pub fn all_problems(&self) -> impl Iterator<Item = ProblemType> {
         let body: &[ProblemType] = if self.max_request_length > 0 { Self::BODY_PROBLEMS } else { &[] };
         let signature: &[ProblemType] = if self.authentication.is_signature() { Self::SIGNATURE_PROBLEMS } else { &[] };
-        [body, signature, self.problems, Self::COMMON_PROBLEMS].into_iter().flatten().copied()
+        let token: &[ProblemType] = if self.authentication.takes_token() { Self::TOKEN_PROBLEMS } else { &[] };
+        [body, signature, token, self.problems, Self::COMMON_PROBLEMS].into_iter().flatten().copied()
     }
 }
 

@@ -32,3 +32,4 @@ pub mod signed;
 pub mod symmetric;
 mod text_form;
 pub mod time;
+pub mod token_key;

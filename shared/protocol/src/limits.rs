@@ -149,3 +149,13 @@ pub const MAX_STATE_BUNDLES_LENGTH: usize = 1536 * 1024;
 
 /// How many bytes of them are in one message, but for the last.
 pub const STATE_BUNDLES_CHUNK_LENGTH: usize = 64 * 1024;
+
+/// How many tokens are in a batch. There are no smaller and no larger ones: the size of a batch says nothing.
+pub const TOKEN_BATCH_SIZE: usize = 100;
+
+/// How many token keys are in use at once, at most: every further one would divide those who redeem tokens into smaller
+/// crowds.
+pub const MAX_TOKEN_KEYS: usize = 2;
+
+/// Largest body of a request for tokens, in bytes: a batch in base64url, and the client.
+pub const MAX_ISSUE_TOKENS_LENGTH: usize = 8 * 1024;

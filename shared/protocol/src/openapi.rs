@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use crate::endpoint::{
     AddClient, Authentication, ClaimKeyPackages, CommitIdentity, CreateQsUser, CreateRendezvous, DeleteUser, ENDPOINTS,
     Endpoint, FinishRegistration, GetCredentials, GetIdentity, GetKeyPackages, GetQsKeys, InitiateLogin,
-    InitiateRegistration, JoinRendezvous, OpenSession, Path as _, PublishKeyPackages, RemoveClient, ResetIdentity,
-    UseSession,
+    InitiateRegistration, IssueTokens, JoinRendezvous, OpenSession, Path as _, PublishKeyPackages, RemoveClient,
+    ResetIdentity, UseSession,
 };
 use crate::problem::{PROBLEM_MEDIA_TYPE, ProblemDocument, ProblemType};
 
@@ -29,6 +29,7 @@ pub fn document() -> Value {
     paths.add::<GetIdentity>();
     paths.add::<CommitIdentity>();
     paths.add::<ResetIdentity>();
+    paths.add::<IssueTokens>();
     paths.add::<OpenSession>();
     paths.add::<UseSession>();
     paths.add::<GetQsKeys>();
@@ -54,6 +55,9 @@ pub fn document() -> Value {
         "components": {
             "schemas": paths.generator.take_definitions(true),
             "parameters": signature_parameters(),
+            "securitySchemes": {
+                "token": { "type": "http", "scheme": "PrivateToken", "description": "RFC 9577; docs/protocol.md, section 25." },
+            },
         },
     })
 }
@@ -83,6 +87,9 @@ impl Paths {
                 "description": format!("At most {} bytes.", description.max_request_length),
                 "content": { "application/json": { "schema": self.schema::<E::Request>() } },
             });
+        }
+        if description.authentication.takes_token() {
+            operation["security"] = json!([{ "token": [] }]);
         }
         let path = self.operations.entry(description.path).or_insert_with(|| json!({}));
         path[description.method.as_str().to_lowercase()] = operation;

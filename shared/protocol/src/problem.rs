@@ -203,6 +203,25 @@ problem_types! {
     /// Other KeyPackages were published under this generation.
     GenerationTaken = ("generation-taken", 409, "Other KeyPackages are published under this generation");
 
+    /// What asks for tokens is not a request for a whole batch.
+    TokenRequestInvalid = ("token-request-invalid", 400, "The request is not one for a batch of tokens");
+    /// Tokens are asked for under another key than the current one.
+    TokenKeyNotCurrent = ("token-key-not-current", 409, "Tokens are not issued under this key, or not now");
+    /// The client has had its tokens for this time-frame.
+    TokenAllowanceUsedUp = ("token-allowance-used-up", 429, "The client has had its tokens for now");
+    /// The request must be paid for with a token, and is not.
+    TokenMissing = ("token-missing", 401, "The request must come with a token");
+    /// What presents a token does not parse.
+    TokenMalformed = ("token-malformed", 400, "The token is malformed");
+    /// The token answers another challenge.
+    TokenForAnotherService = ("token-for-another-service", 401, "The token is for another service or deployment");
+    /// The token's key was never in use, or is not any more.
+    TokenKeyUnknown = ("token-key-unknown", 401, "The token's key is not in use, or not any more");
+    /// The token was not issued by this deployment.
+    TokenInvalid = ("token-invalid", 401, "The token is not genuine");
+    /// The token has paid for another request.
+    TokenSpent = ("token-spent", 401, "The token has been spent");
+
     /// A rendezvous code in the path is not one.
     InvalidRendezvousCode = ("invalid-rendezvous-code", 400, "The rendezvous code is not well-formed");
     /// No device waits under this rendezvous code.
@@ -258,17 +277,24 @@ pub struct Problem {
     pub detail: String,
     /// After how many seconds to try again: the `Retry-After` header of 429 and 503.
     pub retry_after: Option<u64>,
+    /// Which token would do: the `WWW-Authenticate` header of a 401.
+    pub token_challenge: Option<Box<TokenChallengeMembers>>,
 }
 
 impl Problem {
     /// A problem.
     pub fn new(problem_type: ProblemType, detail: impl fmt::Display) -> Self {
-        Self { problem_type, detail: detail.to_string(), retry_after: None }
+        Self { problem_type, detail: detail.to_string(), retry_after: None, token_challenge: None }
     }
 
     /// The same problem, with a time after which to try again.
     pub fn retry_after(self, seconds: u64) -> Self {
         Self { retry_after: Some(seconds), ..self }
+    }
+
+    /// The same problem, with what a token must answer.
+    pub fn token_challenge(self, challenge: TokenChallengeMembers) -> Self {
+        Self { token_challenge: Some(Box::new(challenge)), ..self }
     }
 
     /// The body of the response.
@@ -278,8 +304,20 @@ impl Problem {
             title: self.problem_type.title().to_owned(),
             status: self.problem_type.status(),
             detail: self.detail.clone(),
+            token_challenge: self.token_challenge.clone(),
         }
     }
+}
+
+/// What a problem's body repeats of the header `WWW-Authenticate: PrivateToken …` (RFC 9577, section 2.1), which API Gateway
+/// may rename. Both are base64url with padding, as in the header.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TokenChallengeMembers {
+    /// The `TokenChallenge`.
+    pub challenge: String,
+    /// The public key under which tokens are issued.
+    pub token_key: String,
 }
 
 /// The body of a problem response.
@@ -296,6 +334,9 @@ pub struct ProblemDocument {
     pub status: u16,
     /// What is wrong this time.
     pub detail: String,
+    /// Which token would do, where one is wanted.
+    #[serde(flatten)]
+    pub token_challenge: Option<Box<TokenChallengeMembers>>,
 }
 
 #[cfg(test)]
@@ -309,5 +350,19 @@ mod tests {
         }
         assert_eq!(ProblemType::from_urn("urn:vestibule:problem:unheard-of"), None);
         assert_eq!(ProblemType::from_urn("user-name-taken"), None);
+    }
+
+    #[test]
+    fn a_challenge_is_among_the_members_of_a_problem_and_only_where_there_is_one() {
+        let problem = Problem::new(ProblemType::TokenMissing, "present a token");
+        let json = serde_json::to_value(problem.document()).unwrap();
+        assert_eq!(json.as_object().unwrap().len(), 4);
+        assert_eq!(serde_json::from_value::<ProblemDocument>(json).unwrap(), problem.document());
+
+        let challenge = TokenChallengeMembers { challenge: "AAU=".to_owned(), token_key: "AA==".to_owned() };
+        let problem = problem.token_challenge(challenge);
+        let json = serde_json::to_value(problem.document()).unwrap();
+        assert_eq!((json["challenge"].as_str(), json["token_key"].as_str()), (Some("AAU="), Some("AA==")));
+        assert_eq!(serde_json::from_value::<ProblemDocument>(json).unwrap(), problem.document());
     }
 }

@@ -32,13 +32,17 @@ pub enum Service {
 impl Service {
     /// The `tag` of requests to this service of the deployment `domain`: `vestibule:<service>:<domain>`.
     pub fn tag(self, domain: &Domain) -> String {
-        let service = match self {
+        format!("vestibule:{}:{domain}", self.short_name())
+    }
+
+    /// The service's name in paths, tags and origins.
+    pub const fn short_name(self) -> &'static str {
+        match self {
             Self::Authentication => "as",
             Self::KeyServer => "ks",
             Self::Queuing => "qs",
             Self::Rendezvous => "rs",
-        };
-        format!("vestibule:{service}:{domain}")
+        }
     }
 }
 

@@ -62,8 +62,9 @@ impl FakeQueuingService {
         Self { signing_key, keys, users: BTreeMap::new(), clients: BTreeMap::new() }
     }
 
-    pub(super) fn keys(&self) -> Value {
-        json!(GetQsKeysResponse { qs_keys: vec![self.keys.to_bytes()] })
+    pub(super) fn keys(&self) -> GetQsKeysResponse {
+        let qs_keys = vec![self.keys.to_bytes()];
+        GetQsKeysResponse { qs_keys, token_keys: Vec::new(), token_challenge: Bytes(Vec::new()) }
     }
 
     pub(super) fn create_user(&mut self, request: &Request, signature: &RequestSignature) -> Result<Value, Problem> {

@@ -40,6 +40,11 @@ impl Secrets {
         self.documents().contains_key(logical_id)
     }
 
+    /// The document of the secret of this logical id, for whoever replaces it.
+    pub(crate) fn document(&self, logical_id: &str) -> Option<Zeroizing<String>> {
+        self.documents().get(logical_id).cloned()
+    }
+
     /// Puts a document under the secret of this logical id, in place of the one it has.
     ///
     /// # Errors

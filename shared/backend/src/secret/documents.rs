@@ -11,6 +11,7 @@ use vestibule_protocol::name::Domain;
 use vestibule_protocol::opaque::ServerSetup;
 use vestibule_protocol::signed::Fingerprint;
 use vestibule_protocol::time::Timestamp;
+use vestibule_tokens::{IssuerKeys, IssuerKeysDocument};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::SecretDocument;
@@ -267,5 +268,15 @@ impl SecretDocument for SealingQsDocument {
 
     fn open(self, _: &Domain, _: Timestamp) -> Result<BucketKey, &'static str> {
         Ok(BucketKey::new(self.bucket_key.0))
+    }
+}
+
+/// The document `tokens`.
+impl SecretDocument for IssuerKeysDocument {
+    const PURPOSE: &'static str = "tokens";
+    type Secret = IssuerKeys;
+
+    fn open(self, _: &Domain, _: Timestamp) -> Result<IssuerKeys, &'static str> {
+        self.open()
     }
 }

@@ -10,6 +10,7 @@ use crate::queue::QueueKeys;
 use crate::queuing::{QsClientId, QsUserId};
 use crate::symmetric::FriendshipToken;
 use crate::time::Timestamp;
+use crate::token_key::PublishedTokenKey;
 
 /// `GET /v1/qs/keys`: the queuing service's keys (`user-creation.md`, "Initiate AS registration").
 pub struct GetQsKeys;
@@ -19,7 +20,7 @@ impl Endpoint for GetQsKeys {
         function: "qs-get-keys",
         method: Method::Get,
         path: "/v1/qs/keys",
-        summary: "The keys of the queuing service, signed by the deployment's root.",
+        summary: "The keys of the queuing service, signed by the deployment's root, and what tokens are issued under.",
         authentication: Authentication::None,
         max_request_length: 0,
         status: 200,
@@ -31,12 +32,17 @@ impl Endpoint for GetQsKeys {
     type Response = GetQsKeysResponse;
 }
 
-/// The queuing service's keys.
+/// The queuing service's keys, and what a client must know to take tokens: asked for without saying who asks, so that nobody
+/// can be given a key of their own.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GetQsKeysResponse {
     /// Every `QsKeys` in use, newest first.
     pub qs_keys: Vec<Bytes>,
+    /// The public keys of the issuer of tokens, newest first: one or two.
+    pub token_keys: Vec<PublishedTokenKey>,
+    /// The `TokenChallenge` that tokens for this service answer.
+    pub token_challenge: Bytes,
 }
 
 /// `POST /v1/qs/users`: a new user with a first client (`user-creation.md`, "QS registration"). The same request again

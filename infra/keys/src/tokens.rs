@@ -1,0 +1,80 @@
+//! The keys of the issuer of tokens, and how they are replaced. They depend on no other key.
+
+use rand::{CryptoRng, RngCore};
+use vestibule_backend::dynamodb::Item;
+use vestibule_backend::queuing_service::public_keys;
+use vestibule_backend::secret::{read_document, to_json};
+use vestibule_protocol::time::Timestamp;
+use vestibule_protocol::token_key::PublishedTokenKey;
+use vestibule_tokens::{IssuerKeysDocument, RotationError};
+
+use crate::SecretDocumentJson;
+
+/// The issuer's keys: for its secret, and for everybody.
+///
+/// The public ones go first wherever both are replaced. A new key begins later, so that by then every function and client
+/// has had time to learn of it.
+pub struct TokenIssuerKeys {
+    /// The secret document.
+    pub secret: SecretDocumentJson,
+    /// The keys that `qs-get-keys` publishes.
+    pub public_keys: Vec<PublishedTokenKey>,
+}
+
+/// Why keys are not rotated.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenRotationError {
+    /// What was given as the secret document is none.
+    #[error("{0}")]
+    Unreadable(String),
+    /// It is too early.
+    #[error(transparent)]
+    Rotation(#[from] RotationError),
+}
+
+impl TokenIssuerKeys {
+    /// Makes a key that is valid from today.
+    pub fn generate(now: Timestamp, rng: &mut (impl RngCore + CryptoRng)) -> Self {
+        Self::of(IssuerKeysDocument::generate(now, rng))
+    }
+
+    /// Adds a key that takes over in two days to those in the secret document, whose tokens stay good until their end, and
+    /// drops those that have ended.
+    ///
+    /// # Errors
+    /// [`TokenRotationError`] if the document is unreadable, or two keys are in use already.
+    pub fn rotate(
+        secret: &str,
+        now: Timestamp,
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Result<Self, TokenRotationError> {
+        let mut document = read_document::<IssuerKeysDocument>(secret).map_err(TokenRotationError::Unreadable)?;
+        document.rotate(now, rng)?;
+        Ok(Self::of(document))
+    }
+
+    /// Does the same if it is time: half of the newest key's days are over.
+    ///
+    /// # Errors
+    /// [`TokenRotationError::Unreadable`].
+    pub fn rotate_if_due(
+        secret: &str,
+        now: Timestamp,
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Result<Option<Self>, TokenRotationError> {
+        let mut document = read_document::<IssuerKeysDocument>(secret).map_err(TokenRotationError::Unreadable)?;
+        let is_rotated = document.is_rotation_due(now) && document.rotate(now, rng).is_ok();
+        Ok(is_rotated.then(|| Self::of(document)))
+    }
+
+    /// The item of `QsTable` that publishes the keys.
+    pub fn public_keys_item(&self) -> Item {
+        public_keys::token_keys_item(&self.public_keys)
+    }
+
+    fn of(document: IssuerKeysDocument) -> Self {
+        let public_keys = document.published();
+        let secret = SecretDocumentJson { logical_id: "TokensSecret", purpose: "tokens", json: to_json(document) };
+        Self { secret, public_keys }
+    }
+}
