@@ -10,6 +10,7 @@ pub mod credential;
 pub mod encoding;
 pub mod endpoint;
 pub mod friendship;
+pub mod hpke;
 pub mod key_server;
 pub mod keys;
 pub mod leaf_credential;
