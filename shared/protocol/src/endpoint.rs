@@ -11,7 +11,9 @@ mod authentication;
 mod clients;
 mod identity;
 mod key_server;
+mod queues;
 mod queuing;
+mod queuing_records;
 mod rendezvous;
 
 pub use authentication::{
@@ -30,10 +32,19 @@ pub use key_server::{
     OpenSession, OpenSessionRequest, OpenSessionResponse, SessionPath, UseSession, UseSessionRequest,
     UseSessionResponse,
 };
+pub use queues::{
+    ClaimConnectionPackages, ClaimConnectionPackagesResponse, ClaimedConnectionPackage, ClientQueuePath,
+    DequeueMessages, DequeueQsMessages, DequeueResponse, EnqueueMessage, EnqueueMessageRequest, EnqueueQsMessage,
+    EnqueueQsMessageRequest, QsQueuePath,
+};
 pub use queuing::{
     ClaimKeyPackages, ClaimKeyPackagesRequest, ClaimKeyPackagesResponse, CreateQsUser, CreateQsUserRequest,
     CreateQsUserResponse, GetKeyPackages, GetKeyPackagesResponse, GetQsKeys, GetQsKeysResponse, PublishKeyPackages,
     PublishKeyPackagesRequest, PublishKeyPackagesResponse,
+};
+pub use queuing_records::{
+    CreateQsClient, CreateQsClientRequest, CreateQsClientResponse, DeleteQsClient, DeleteQsUser, GetQsUser,
+    GetQsUserResponse, QsUserPath, UpdateQsClient, UpdateQsClientRequest, UpdateQsUser, UpdateQsUserRequest,
 };
 pub use rendezvous::{
     CreateRendezvous, CreateRendezvousRequest, CreateRendezvousResponse, JoinRendezvous, JoinRendezvousRequest,
@@ -101,12 +112,14 @@ pub enum Authentication {
     ClientOfUser,
     /// The same, and a proof in the body that the user's password is known.
     ClientOfUserAndPassword,
-    /// A request signature by the user record key in the body.
+    /// A request signature by the user record key in the body, or by that of the user in the path, or of the client's.
     QsUserRecordKey,
     /// A request signature by the key of the client record in the path.
     QsClientRecordKey,
     /// A friendship token in the body.
     FriendshipToken,
+    /// A queue config in the body.
+    QueueConfig,
     /// Nothing, or a request signature by the key of a client of the user in the body, which has an allowance of its own.
     ClientIfSigned,
     /// A proof in the body that the user's password is known.
@@ -117,7 +130,7 @@ impl Authentication {
     /// Whether the request carries a signature (RFC 9421), or may.
     pub const fn is_signature(self) -> bool {
         match self {
-            Self::None | Self::FriendshipToken | Self::Password => false,
+            Self::None | Self::FriendshipToken | Self::QueueConfig | Self::Password => false,
             Self::ProvisionalCredential
             | Self::ClientCredentialKey
             | Self::ClientIfSigned

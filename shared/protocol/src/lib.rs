@@ -21,6 +21,7 @@ pub mod opaque;
 #[cfg(feature = "schema")]
 pub mod openapi;
 pub mod problem;
+pub mod push_token;
 pub mod queue;
 pub mod queue_config;
 pub mod queuing;
