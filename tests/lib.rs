@@ -2,6 +2,8 @@
 
 #[path = "support/applicant.rs"]
 mod applicant;
+#[path = "support/clients.rs"]
+mod clients;
 #[path = "support/cloud.rs"]
 mod cloud;
 #[path = "support/key_server.rs"]
@@ -18,7 +20,8 @@ pub mod rendezvous;
 pub mod session;
 
 pub use applicant::Applicant;
-pub use cloud::{Answer, Call, TestCloud, all_at_once, json_body};
+pub use clients::{no_login, removal_of};
+pub use cloud::{Answer, Call, TestCloud, all_at_once, all_at_once_until_answered, json_body};
 pub use key_server::{KeyServerUser, OpenedSession, altered_use, opening_call, response};
 pub use log::captured_log;
 pub use pseudonym::Pseudonym;

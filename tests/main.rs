@@ -2,6 +2,7 @@
 
 mod budgets;
 mod client;
+mod clients;
 mod command_line;
 mod documents;
 mod faults;

@@ -134,7 +134,8 @@ impl Api {
             headers.push(("content-type", "application/json".to_owned()));
         }
         if let Some(RequestSigner { key, key_id, domain }) = signer {
-            let covered = CoveredRequest { method: method.as_str(), path: &path, query: &query, authorization: None, body };
+            let covered =
+                CoveredRequest { method: method.as_str(), path: &path, query: &query, authorization: None, body };
             let tag = self.service.tag(domain);
             let created = self.connection.clock.now();
             let fields = sign(covered, key, key_id, &tag, created, &mut self.connection.randomness.clone());

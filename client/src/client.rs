@@ -12,6 +12,7 @@ use std::time::Duration;
 use vestibule_key_packages::PrivateKeyPackage;
 use vestibule_protocol::add_package::KeyPackageRef;
 use vestibule_protocol::credential::ClientCredentialPayload;
+use vestibule_protocol::device_label::DeviceName;
 use vestibule_protocol::friendship::FriendshipCode;
 use vestibule_protocol::name::{ClientId, UserName};
 use vestibule_protocol::opaque::Password;
@@ -29,9 +30,6 @@ use crate::registration::{Progress, Registration};
 use crate::server_url::ServerUrl;
 use crate::session::Session;
 use crate::transport::HttpTransport;
-
-/// The longest name of a device, in characters.
-pub const MAX_DEVICE_NAME_LENGTH: usize = 64;
 
 /// A client of a deployment: the device's end of everything. While it exists, no other process can use its home.
 pub struct Client {
@@ -288,8 +286,8 @@ pub struct Status {
 }
 
 fn check_device_name(device_name: &str) -> Result<(), Error> {
-    let is_printable = !device_name.trim().is_empty() && !device_name.chars().any(char::is_control);
-    if is_printable && device_name.chars().count() <= MAX_DEVICE_NAME_LENGTH { Ok(()) } else { Err(Error::DeviceName) }
+    device_name.parse::<DeviceName>()?;
+    Ok(())
 }
 
 /// A home has one account.

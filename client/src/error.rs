@@ -2,6 +2,7 @@
 
 use vestibule_key_packages::{ClaimError, MakingError};
 use vestibule_protocol::credential::CredentialError;
+use vestibule_protocol::device_label::DeviceNameError;
 use vestibule_protocol::key_server::ClientSessionError;
 use vestibule_protocol::limits::MAX_KEY_PACKAGES;
 use vestibule_protocol::name::UserName;
@@ -80,8 +81,8 @@ pub enum Error {
     #[error(transparent)]
     Password(#[from] PasswordError),
     /// The device's name is empty, too long or not printable.
-    #[error("a device name is 1 to {} printable characters", crate::client::MAX_DEVICE_NAME_LENGTH)]
-    DeviceName,
+    #[error(transparent)]
+    DeviceName(#[from] DeviceNameError),
     /// Somebody else has the name.
     #[error("the user name {0} is taken: choose another one")]
     UserNameTaken(UserName),
@@ -126,7 +127,7 @@ impl Error {
             Self::ClaimRefused(_) => "claimed-key-packages-refused",
             Self::Rendezvous(error) => return error.urn(),
             Self::Password(_) => "password-unusable",
-            Self::DeviceName => "invalid-device-name",
+            Self::DeviceName(_) => "invalid-device-name",
             Self::AlreadyRegistered(_) => "already-registered",
             Self::RegistrationUnderWay(_) => "registration-under-way",
             Self::NotRegistered => "not-registered",

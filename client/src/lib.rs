@@ -63,7 +63,7 @@ mod transport;
 
 pub use api::{Api, ApiError, Connection, RequestSigner, RetryPolicy, Waiting};
 pub use chain::CredentialsError;
-pub use client::{Client, DEFAULT_PSEUDONYM_DELAY, MAX_DEVICE_NAME_LENGTH, Options, Registered, Status};
+pub use client::{Client, DEFAULT_PSEUDONYM_DELAY, Options, Registered, Status};
 pub use error::Error;
 pub use fuse::{Fuse, Stopped};
 pub use home::HomeError;

@@ -31,11 +31,14 @@ pub struct Applicant {
     pub user_id: Option<UserId>,
     /// The credential it asks for.
     pub requested: ClientCredentialPayload,
-    rng: StdRng,
+    pub(crate) rng: StdRng,
     opaque: Option<ClientRegistration>,
 }
 
 impl Applicant {
+    /// The password that everybody registers with.
+    pub const PASSWORD: &str = "correct horse";
+
     /// Somebody who wants `user_name`.
     pub async fn new(cloud: &TestCloud, user_name: &str, seed: u64) -> Self {
         let (_, intermediate) = cloud.credentials().await;
@@ -60,7 +63,7 @@ impl Applicant {
 
     /// What initiates the registration.
     pub fn initiation(&mut self) -> InitiateRegistrationRequest {
-        let (opaque, request) = ClientRegistration::start(Password::new("correct horse".to_owned()), &mut self.rng);
+        let (opaque, request) = ClientRegistration::start(Password::new(Self::PASSWORD.to_owned()), &mut self.rng);
         self.opaque = Some(opaque);
         InitiateRegistrationRequest {
             user_name: self.client_id.user_name.clone(),

@@ -102,6 +102,16 @@ impl TestCloud {
         Answer { status, headers, body: response.bytes().await.expect("a body").to_vec() }
     }
 
+    /// Sends `call`, and again for as long as it is told to.
+    pub async fn send_until_answered(&self, call: &Call) -> Answer {
+        loop {
+            let answer = self.send(call).await;
+            if answer.status != 503 {
+                return answer;
+            }
+        }
+    }
+
     /// Every item of every table, but for the counts of rate limits.
     pub async fn state(&self) -> Vec<Value> {
         let mut items = Vec::new();
@@ -137,13 +147,15 @@ impl Call {
     pub fn new<E: Endpoint>(path: &E::Path, body: Vec<u8>) -> Self {
         let Description { method, path: template, .. } = E::DESCRIPTION;
         let headers = BTreeMap::from([("content-type".to_owned(), "application/json".to_owned())]);
-        Self { method: method.as_str().to_owned(), path: path.expand(template), headers, body }
+        let (path, query) = (path.expand(template), path.query());
+        let path = if query.is_empty() { path } else { format!("{path}?{query}") };
+        Self { method: method.as_str().to_owned(), path, headers, body }
     }
 
     /// The same request, signed afresh.
     pub fn signed<P: KeyPurpose>(&self, key: &SigningKey<P>, key_id: &str, tag: &str, created: Timestamp) -> Self {
-        let covered =
-            CoveredRequest { method: &self.method, path: &self.path, query: "", authorization: None, body: &self.body };
+        let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
+        let covered = CoveredRequest { method: &self.method, path, query, authorization: None, body: &self.body };
         let rng = &mut StdRng::from_entropy();
         let SignatureFields { content_digest, signature_input, signature } =
             request_signature::sign(covered, key, key_id, tag, created, rng);
@@ -172,6 +184,16 @@ pub async fn all_at_once(cloud: &Arc<TestCloud>, calls: impl IntoIterator<Item =
     for call in calls {
         let cloud = Arc::clone(cloud);
         tasks.spawn(async move { cloud.send(&call).await });
+    }
+    tasks.join_all().await
+}
+
+/// Sends all calls at once, each again for as long as it is told to, and gives their answers, in no order.
+pub async fn all_at_once_until_answered(cloud: &Arc<TestCloud>, calls: impl IntoIterator<Item = Call>) -> Vec<Answer> {
+    let mut tasks = tokio::task::JoinSet::new();
+    for call in calls {
+        let cloud = Arc::clone(cloud);
+        tasks.spawn(async move { cloud.send_until_answered(&call).await });
     }
     tasks.join_all().await
 }

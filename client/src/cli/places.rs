@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::client::MAX_DEVICE_NAME_LENGTH;
+use vestibule_protocol::device_label::DeviceName;
 
 /// The directory for a client's state where the platform keeps its users' data, if it says where that is.
 pub(super) fn default_home() -> Option<PathBuf> {
@@ -24,9 +24,7 @@ pub(super) fn default_home() -> Option<PathBuf> {
 /// This computer's name, fit to name a device.
 pub(super) fn host_name() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(ask_host_name).unwrap_or_default();
-    let printable = name.trim().chars().filter(|character| !character.is_control());
-    let name: String = printable.take(MAX_DEVICE_NAME_LENGTH).collect();
-    if name.is_empty() { "this computer".to_owned() } else { name }
+    DeviceName::adapted_from(&name).map_or_else(|| "this computer".to_owned(), |name| name.to_string())
 }
 
 /// Asks the program that macOS, the BSDs and Windows have for it.

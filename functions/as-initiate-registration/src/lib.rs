@@ -6,17 +6,17 @@
 use std::time::Duration;
 
 use vestibule_backend::authentication_service::sealed_registration::SealedRegistration;
+use vestibule_backend::authentication_service::signing_requests::{read_csr, signer_for};
 use vestibule_backend::authentication_service::user_records::{UserRecords, user_name_taken};
 use vestibule_backend::rate_limit::{Limit, RateLimiter};
 use vestibule_backend::secret::{AsSigningDocument, OpaqueDocument, SealingAsDocument, Secret};
 use vestibule_backend::{Clock, EndpointRequest, Environment, HttpFunction, StartError};
-use vestibule_protocol::credential::{ClientCredentialCsr, CredentialError, ProvisionalCredential};
+use vestibule_protocol::credential::ProvisionalCredential;
 use vestibule_protocol::endpoint::{InitiateRegistration, InitiateRegistrationRequest, InitiateRegistrationResponse};
 use vestibule_protocol::name::Domain;
 use vestibule_protocol::opaque::CredentialIdentifier;
 use vestibule_protocol::problem::{Problem, ProblemType};
 use vestibule_protocol::randomness::Randomness;
-use vestibule_protocol::signed::SignedError;
 
 /// The function.
 pub struct AsInitiateRegistration {
@@ -65,16 +65,13 @@ impl HttpFunction for AsInitiateRegistration {
             return Err(Problem::new(ProblemType::ForeignDomain, detail));
         }
 
-        let csr = ClientCredentialCsr::verify_self_signed(&client_credential_csr.0).map_err(csr_problem)?;
-        let requested = &csr.payload().0;
-        if requested.client_id.user_name != *user_name {
+        let csr = read_csr(&client_credential_csr.0)?;
+        if csr.payload().0.client_id.user_name != *user_name {
             let detail = "the client id in the signing request belongs to another user name";
             return Err(Problem::new(ProblemType::CsrForAnotherUser, detail));
         }
         let signing = self.signing.current().await;
-        let signer =
-            signing.signer(&requested.signer_fingerprint).ok_or_else(|| csr_problem(CredentialError::UnknownSigner))?;
-        csr.check(&signer.credential, now).map_err(csr_problem)?;
+        let signer = signer_for(&csr, &signing, now)?;
 
         // A fresh identifier each time: were it derived from the name, this would be an oracle with which to prepare a
         // dictionary for a name.
@@ -103,15 +100,4 @@ impl HttpFunction for AsInitiateRegistration {
             sealed_registration: sealing.sealing_keys.seal(&registration, rng),
         })
     }
-}
-
-fn csr_problem(error: CredentialError) -> Problem {
-    let problem_type = match error {
-        CredentialError::Signed(SignedError::Malformed) => ProblemType::MalformedCsr,
-        CredentialError::Signed(SignedError::SignatureInvalid) => ProblemType::CsrSignatureInvalid,
-        CredentialError::UnknownSigner => ProblemType::UnknownSigner,
-        CredentialError::ForeignDomain => ProblemType::ForeignDomain,
-        CredentialError::NotValidNow | CredentialError::ValidityRefused => ProblemType::CsrValidityRefused,
-    };
-    Problem::new(problem_type, format_args!("the client credential signing request: {error}"))
 }

@@ -5,8 +5,12 @@ use std::fmt;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem, Update,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -149,6 +153,55 @@ pub(crate) fn put_if_none_lives(table: &str, item: Item, now: Timestamp) -> Put 
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
         .build()
         .expect("a table and an item are given")
+}
+
+/// A part of a transaction.
+pub(crate) trait TransactionPart {
+    /// The part, as the transaction takes it.
+    fn part(self) -> TransactWriteItem;
+}
+
+impl TransactionPart for Put {
+    fn part(self) -> TransactWriteItem {
+        TransactWriteItem::builder().put(self).build()
+    }
+}
+
+impl TransactionPart for Update {
+    fn part(self) -> TransactWriteItem {
+        TransactWriteItem::builder().update(self).build()
+    }
+}
+
+impl TransactionPart for Delete {
+    fn part(self) -> TransactWriteItem {
+        TransactWriteItem::builder().delete(self).build()
+    }
+}
+
+impl TransactionPart for ConditionCheck {
+    fn part(self) -> TransactWriteItem {
+        TransactWriteItem::builder().condition_check(self).build()
+    }
+}
+
+/// Makes a transaction. If it is cancelled it has done nothing, and the reasons come back, one for each part.
+///
+/// # Errors
+/// The problem of a failed call.
+pub(crate) async fn transact(
+    client: &aws_sdk_dynamodb::Client,
+    parts: Vec<TransactWriteItem>,
+) -> Result<Result<(), Vec<CancellationReason>>, Problem> {
+    let Err(error) = client.transact_write_items().set_transact_items(Some(parts)).send().await else {
+        return Ok(Ok(()));
+    };
+    match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
+            Ok(Err(canceled.cancellation_reasons().to_vec()))
+        }
+        _ => Err(failed_call("TransactWriteItems", &error)),
+    }
 }
 
 /// Whether the condition of this part of a transaction failed.

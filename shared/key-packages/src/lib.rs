@@ -9,7 +9,6 @@
 mod batch;
 mod claim;
 mod making;
-mod provider;
 mod publication;
 mod queue_config;
 mod rules;
@@ -20,11 +19,6 @@ pub use making::{KeyPackageMaker, MakingError, NewPackage, PrivateKeyPackage};
 pub use publication::{Position, Publication, PublicationError, PublishedPackage};
 pub use queue_config::seal_queue_config;
 pub use rules::{CheckedKeyPackage, PackageError};
-
-use openmls_traits::types::Ciphersuite;
-
-/// The one ciphersuite, as openmls names it.
-const CIPHERSUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519;
 
 #[cfg(test)]
 mod tests;

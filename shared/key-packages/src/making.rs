@@ -1,20 +1,17 @@
 //! How a client makes KeyPackages.
 
-use std::fmt;
-
-use ed25519_dalek::Signer as _;
 use openmls::prelude::{
     Capabilities, Credential, CredentialType, CredentialWithKey, Extension, ExtensionType, Extensions, KeyPackage,
     KeyPackageBundle, Lifetime, ProtocolVersion, UnknownExtension,
 };
-use openmls_traits::signatures::{Signer, SignerError};
-use openmls_traits::types::SignatureScheme;
+use openmls_rust_crypto::MemoryStorage;
 use rand::{CryptoRng, RngCore};
 use serde::{Deserialize, Serialize};
 use tls_codec::Serialize as _;
+use vestibule_mls::{CIPHERSUITE, MlsSigner, Provider, StoredSecret};
 use vestibule_protocol::add_package::{AddPackage, KeyPackageRef, PackageIdentity};
 use vestibule_protocol::credential::ClientCredential;
-use vestibule_protocol::encoding::{Bytes, SecretBytes, secret};
+use vestibule_protocol::encoding::{Bytes, secret};
 use vestibule_protocol::keys::{ClientCredentialKey, HpkePublicKey, LeafCredentialKey, QsClientRecordKey, SigningKey};
 use vestibule_protocol::leaf_credential::{LEAF_CREDENTIAL_TYPE, LeafCredential};
 use vestibule_protocol::limits::{CLOCK_TOLERANCE, MAX_KEY_PACKAGE_DAYS};
@@ -24,8 +21,6 @@ use vestibule_protocol::symmetric::{FriendshipEncryptionKey, PushTokenKey};
 use vestibule_protocol::time::{DAY, ExpirationData, Timestamp};
 use zeroize::Zeroizing;
 
-use crate::CIPHERSUITE;
-use crate::provider::Provider;
 use crate::queue_config::seal_queue_config;
 
 /// Why no KeyPackage could be made.
@@ -78,32 +73,13 @@ pub struct PrivateKeyPackage {
     #[serde(with = "secret")]
     pub signature_key: SigningKey<LeafCredentialKey>,
     #[serde(with = "secret")]
-    bundle: StoredBundle,
+    bundle: StoredSecret,
 }
 
 impl PrivateKeyPackage {
     /// The KeyPackage with its private HPKE keys, for an openmls storage.
     pub fn bundle(&self) -> Option<KeyPackageBundle> {
-        serde_json::from_slice(&self.bundle.0).ok()
-    }
-}
-
-/// openmls' own form of a KeyPackage and its private keys, which has no accessor for all of them.
-struct StoredBundle(Zeroizing<Vec<u8>>);
-
-impl SecretBytes for StoredBundle {
-    fn to_secret_bytes(&self) -> Zeroizing<Vec<u8>> {
-        self.0.clone()
-    }
-
-    fn from_secret_bytes(bytes: &[u8]) -> Option<Self> {
-        Some(Self(Zeroizing::new(bytes.to_vec())))
-    }
-}
-
-impl fmt::Debug for StoredBundle {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("StoredBundle")
+        serde_json::from_slice(self.bundle.as_bytes()).ok()
     }
 }
 
@@ -143,7 +119,7 @@ impl KeyPackageMaker<'_> {
                 not_after: expiration_data.not_after,
                 is_last_resort,
                 signature_key,
-                bundle: StoredBundle(stored),
+                bundle: StoredSecret::from(stored),
             },
         })
     }
@@ -182,8 +158,10 @@ impl KeyPackageMaker<'_> {
             credential: Credential::new(CredentialType::Other(LEAF_CREDENTIAL_TYPE), leaf_credential.to_bytes()),
             signature_key: payload.verifying_key.as_bytes().to_vec().into(),
         };
-        let signer = LeafSigner::new(signature_key);
-        builder.build(CIPHERSUITE, &Provider::new(rng), &signer, credential_with_key).map_err(|_| MakingError::Failed)
+        let signer = MlsSigner::from(signature_key);
+        builder
+            .build(CIPHERSUITE, &Provider::new(rng, MemoryStorage::default()), &signer, credential_with_key)
+            .map_err(|_| MakingError::Failed)
     }
 }
 
@@ -196,24 +174,4 @@ fn capabilities() -> Capabilities {
         None,
         Some(&[CredentialType::Other(LEAF_CREDENTIAL_TYPE)]),
     )
-}
-
-/// A leaf's signature key as openmls takes it.
-struct LeafSigner(ed25519_dalek::SigningKey);
-
-impl LeafSigner {
-    fn new(key: &SigningKey<LeafCredentialKey>) -> Self {
-        let bytes = key.to_secret_bytes();
-        Self(ed25519_dalek::SigningKey::try_from(bytes.as_slice()).expect("the key has the length"))
-    }
-}
-
-impl Signer for LeafSigner {
-    fn sign(&self, payload: &[u8]) -> Result<Vec<u8>, SignerError> {
-        Ok(self.0.sign(payload).to_bytes().to_vec())
-    }
-
-    fn signature_scheme(&self) -> SignatureScheme {
-        SignatureScheme::ED25519
-    }
 }

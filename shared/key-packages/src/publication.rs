@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use vestibule_mls::encryption_key_bytes;
 use vestibule_protocol::add_package::{AddPackage, AddPackageError};
 use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::limits::MAX_KEY_PACKAGES;
 use vestibule_protocol::time::Timestamp;
 
 use crate::batch::{BatchError, SignatureBatch};
-use crate::rules::{CheckedKeyPackage, PackageError, leaf_encryption_key};
+use crate::rules::{CheckedKeyPackage, PackageError};
 
 /// Why a generation is not published.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -124,7 +125,7 @@ impl Inspection {
         let leaf = checked.key_package.leaf_node();
         let unique: [&[u8]; 6] = [
             checked.key_package.hpke_init_key().as_slice(),
-            &leaf_encryption_key(leaf).map_err(at)?,
+            &encryption_key_bytes(leaf.encryption_key()).ok_or(at(PackageError::Malformed))?,
             leaf.signature_key().as_slice(),
             leaf.credential().serialized_content(),
             checked.queue_config(),

@@ -4,10 +4,9 @@ use openmls_rust_crypto::RustCrypto;
 use openmls_traits::crypto::OpenMlsCrypto as _;
 use openmls_traits::types::HpkeCiphertext;
 use tls_codec::{Deserialize as _, Serialize as _};
+use vestibule_mls::CIPHERSUITE;
 use vestibule_protocol::keys::HpkePublicKey;
 use vestibule_protocol::queue_config::{QUEUE_CONFIG_LENGTH, QueueConfig};
-
-use crate::CIPHERSUITE;
 
 /// Encrypts a queue config to the queuing service, differently every time; `None` if HPKE fails, which it does for want
 /// of randomness alone.

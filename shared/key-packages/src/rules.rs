@@ -5,7 +5,8 @@ use openmls::prelude::{
 };
 use openmls_traits::crypto::OpenMlsCrypto;
 use openmls_traits::types::VerifiableCiphersuite;
-use tls_codec::{DeserializeBytes as _, Serialize as _, VLBytes};
+use tls_codec::{DeserializeBytes as _, Serialize as _};
+use vestibule_mls::{CIPHERSUITE, encryption_key_bytes};
 use vestibule_protocol::add_package::KeyPackageRef;
 use vestibule_protocol::keys::HpkePublicKey;
 use vestibule_protocol::leaf_credential::{LEAF_CREDENTIAL_TYPE, LeafCredential};
@@ -13,7 +14,7 @@ use vestibule_protocol::limits::{MAX_ADD_PACKAGE_LENGTH, MAX_KEY_PACKAGE_DAYS};
 use vestibule_protocol::queue_config::{QUEUE_CONFIG_EXTENSION_TYPE, QUEUE_CONFIG_LENGTH};
 use vestibule_protocol::time::{ExpirationData, Timestamp};
 
-use crate::{CIPHERSUITE, queue_config};
+use crate::queue_config;
 
 /// Why a package is not accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -137,18 +138,11 @@ fn check_lifetime(key_package: &KeyPackage, now: Timestamp) -> Result<Expiration
 
 /// That the HPKE keys are some that can be encrypted to: openmls takes any bytes.
 fn check_encryption_keys(key_package: &KeyPackage) -> Result<(), PackageError> {
-    let leaf_key = leaf_encryption_key(key_package.leaf_node())?;
+    let leaf_key = encryption_key_bytes(key_package.leaf_node().encryption_key()).ok_or(PackageError::Malformed)?;
     let are_keys = [key_package.hpke_init_key().as_slice(), &leaf_key]
         .into_iter()
         .all(|key| HpkePublicKey::from_bytes(key).is_some());
     if are_keys { Ok(()) } else { Err(PackageError::Malformed) }
-}
-
-/// The leaf's HPKE key, for which openmls has no accessor.
-pub(crate) fn leaf_encryption_key(leaf: &LeafNode) -> Result<Vec<u8>, PackageError> {
-    let bytes = leaf.encryption_key().tls_serialize_detached().map_err(|_| PackageError::Malformed)?;
-    let key = VLBytes::tls_deserialize_exact_bytes(&bytes).map_err(|_| PackageError::Malformed)?;
-    Ok(key.into())
 }
 
 /// That the capabilities have what MLS says they must have (RFC 9420, section 7.2): what the leaf itself uses. The

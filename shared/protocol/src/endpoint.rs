@@ -224,6 +224,9 @@ pub trait Endpoint: Send + Sync + 'static {
 
 /// The parameters of an endpoint's path and, where it has some, of its query.
 pub trait Path: Sized + Send {
+    /// The names of the query's parameters. They are numbers.
+    const QUERY_PARAMETERS: &'static [&'static str] = &[];
+
     /// The path with these parameters, for a path template such as `/v1/as/users/{user_name}`.
     fn expand(&self, template: &str) -> String;
 

@@ -7,6 +7,7 @@ pub mod add_package;
 pub mod clock;
 pub mod connection_package;
 pub mod credential;
+pub mod device_label;
 pub mod encoding;
 pub mod endpoint;
 pub mod friendship;

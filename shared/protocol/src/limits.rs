@@ -11,6 +11,9 @@ pub const MAX_LOCAL_PART_LENGTH: usize = 64;
 /// The longest domain, in characters (RFC 1035, section 2.3.4).
 pub const MAX_DOMAIN_LENGTH: usize = 253;
 
+/// The longest name of a device, in characters.
+pub const MAX_DEVICE_NAME_LENGTH: usize = 64;
+
 /// How long an AS credential, the deployment's offline root, may be valid: ten years and their leap days.
 pub const MAX_AS_CREDENTIAL_DAYS: u64 = 3653;
 

@@ -7,9 +7,10 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::endpoint::{
-    Authentication, ClaimKeyPackages, CreateQsUser, CreateRendezvous, Description, ENDPOINTS, Endpoint,
-    FinishRegistration, GetCredentials, GetKeyPackages, GetQsKeys, InitiateRegistration, JoinRendezvous, OpenSession,
-    PublishKeyPackages, UseSession,
+    AddClient, Authentication, ClaimKeyPackages, CommitIdentity, CreateQsUser, CreateRendezvous, DeleteUser, ENDPOINTS,
+    Endpoint, FinishRegistration, GetCredentials, GetIdentity, GetKeyPackages, GetQsKeys, InitiateLogin,
+    InitiateRegistration, JoinRendezvous, OpenSession, Path as _, PublishKeyPackages, RemoveClient, ResetIdentity,
+    UseSession,
 };
 use crate::problem::{PROBLEM_MEDIA_TYPE, ProblemDocument, ProblemType};
 
@@ -21,6 +22,13 @@ pub fn document() -> Value {
     paths.add::<GetCredentials>();
     paths.add::<InitiateRegistration>();
     paths.add::<FinishRegistration>();
+    paths.add::<AddClient>();
+    paths.add::<RemoveClient>();
+    paths.add::<InitiateLogin>();
+    paths.add::<DeleteUser>();
+    paths.add::<GetIdentity>();
+    paths.add::<CommitIdentity>();
+    paths.add::<ResetIdentity>();
     paths.add::<OpenSession>();
     paths.add::<UseSession>();
     paths.add::<GetQsKeys>();
@@ -66,7 +74,7 @@ impl Paths {
         let mut operation = json!({
             "operationId": description.function,
             "summary": description.summary,
-            "parameters": parameters(description),
+            "parameters": parameters::<E>(),
             "responses": self.responses::<E>(),
         });
         if description.max_request_length > 0 {
@@ -112,11 +120,15 @@ impl Paths {
     }
 }
 
-fn parameters(description: &Description) -> Vec<Value> {
+fn parameters<E: Endpoint>() -> Vec<Value> {
+    let description = &E::DESCRIPTION;
     let in_path = description.path.split('/').filter_map(|segment| {
         let name = segment.strip_prefix('{')?.strip_suffix('}')?;
         Some(json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
     });
+    let in_query = E::Path::QUERY_PARAMETERS.iter().map(
+        |name| json!({ "name": name, "in": "query", "required": true, "schema": { "type": "integer", "minimum": 0 } }),
+    );
     let signature: &[&str] = match description.authentication {
         Authentication::ClientIfSigned => {
             &["Content-Digest-If-Signed", "Signature-Input-If-Signed", "Signature-If-Signed"]
@@ -125,7 +137,7 @@ fn parameters(description: &Description) -> Vec<Value> {
         _ => &[],
     };
     let in_header = signature.iter().map(|name| json!({ "$ref": format!("#/components/parameters/{name}") }));
-    in_path.chain(in_header).collect()
+    in_path.chain(in_query).chain(in_header).collect()
 }
 
 fn signature_parameters() -> Value {

@@ -79,7 +79,7 @@ fn sign_content<P: SignedPayload>(payload: &[u8]) -> Vec<u8> {
 
 /// `content` under the label `"Vestibule 1.0 <name>"`, framed as in MLS (RFC 9420, section 5.1.2):
 /// `struct { opaque label<V>; opaque content<V>; } SignContent`.
-pub(crate) fn labelled(name: &str, content: &[u8]) -> Vec<u8> {
+pub fn labelled(name: &str, content: &[u8]) -> Vec<u8> {
     let label = format!("Vestibule 1.0 {name}");
     let mut framed = Vec::with_capacity(label.len() + content.len() + 8);
     for part in [label.as_bytes(), content] {

@@ -66,6 +66,8 @@ symmetric_secrets! {
     WelcomeAttributionInfoKey;
     /// Under what a client's push token is stored at the queuing service, which learns the key with each message.
     PushTokenKey;
+    /// Under what the names of a user's devices are encrypted: the user's clients share it, and nobody else has it.
+    DeviceLabelKey;
     /// Under what one leaf credential's signature is encrypted: for one use.
     SignatureEncryptionKey;
     /// What opens one side of a rendezvous mailbox: each device chooses its own, the relay keeps its hash.

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{ConditionCheck, Update};
+use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Update};
 use vestibule_protocol::key_server::{PasswordOwner, SessionUser};
 use vestibule_protocol::name::{ClientId, UserId, UserName};
 use vestibule_protocol::opaque::{CredentialIdentifier, RegistrationRecord};
@@ -119,6 +119,18 @@ impl Passwords {
     /// The part of a transaction that checks that the password is still that of a login.
     pub(crate) fn check_unchanged(&self, user_name: &UserName, user: &SessionUser) -> ConditionCheck {
         ConditionCheck::builder()
+            .table_name(&self.table)
+            .set_key(Some(key(user_name).into()))
+            .condition_expression("#version = :version")
+            .expression_attribute_names("#version", VERSION)
+            .expression_attribute_values(":version", number(user.version))
+            .build()
+            .expect("table, key and condition are given")
+    }
+
+    /// The part of a transaction that deletes the password, if it is still that of a login.
+    pub(crate) fn delete(&self, user_name: &UserName, user: &SessionUser) -> Delete {
+        Delete::builder()
             .table_name(&self.table)
             .set_key(Some(key(user_name).into()))
             .condition_expression("#version = :version")

@@ -4,7 +4,8 @@
 //! | table | pk | sk | attributes |
 //! |---|---|---|---|
 //! | `AsTable` | `USER#<user_name>` | `USER` | `user_id` S, `created_on` N, `registration_hash` B, `registration_answer` B |
-//! | | | `CLIENT#<client uuid>` | `client_credential` B, `created_on` N, `connection_packages_head` N, `…_tail` N |
+//! | | | `USER`, once the user is deleted | [`super::user_deletion`] |
+//! | | | `CLIENT#<client uuid>` | the client's ([`super::clients`]) |
 //! | | | `CONNECTION_PACKAGE#<client uuid>#<index>` | `connection_package` B, `not_after` N |
 //! | | `OPAQUE#<user_name>` | `OPAQUE` | the password's ([`super::passwords`]) |
 //! | | `USER_ID#<user_id>` | `USER_ID` | `user_name` S |
@@ -18,7 +19,7 @@ use vestibule_protocol::connection_package::ConnectionPackage;
 use vestibule_protocol::credential::ClientCredential;
 use vestibule_protocol::encoding::{Bytes, SecretBytes as _};
 use vestibule_protocol::keys::HpkePublicKey;
-use vestibule_protocol::name::{UserId, UserName};
+use vestibule_protocol::name::{ClientId, UserId, UserName};
 use vestibule_protocol::opaque::{CredentialIdentifier, RegistrationRecord};
 use vestibule_protocol::problem::{Problem, ProblemType};
 use vestibule_protocol::queue::RatchetKey;
@@ -28,6 +29,8 @@ use super::{clients, passwords};
 use crate::dynamodb::{Item, corrupt_item, failed_call, is_condition_failed, put_new, try_again};
 use crate::{Environment, StartError};
 
+/// The attribute of a user who was deleted.
+pub(super) const DELETED_ON: &str = "deleted_on";
 const REGISTRATION_HASH: &str = "registration_hash";
 const REGISTRATION_ANSWER: &str = "registration_answer";
 
@@ -78,7 +81,7 @@ impl UserRecords {
     /// read.
     ///
     /// # Errors
-    /// A [`Problem`] if the read fails.
+    /// [`ProblemType::UserNameTaken`] if that user was deleted since, or the problem of a failed read.
     pub async fn registration_answer(
         &self,
         user_name: &UserName,
@@ -132,9 +135,7 @@ impl UserRecords {
     fn items(&self, queue_table: &str, user: &NewUser, now: Timestamp) -> Vec<Put> {
         let credential = user.client_credential.payload();
         let user_name = &credential.client_id.user_name;
-        let client_uuid = &credential.client_id.uuid;
         let today = now.start_of_day();
-        let user_partition = format!("USER#{user_name}");
 
         let user_item = user_key(user_name)
             .string("user_id", user.user_id.to_string())
@@ -145,17 +146,18 @@ impl UserRecords {
             Item::keyed(format!("USER_ID#{}", user.user_id), "USER_ID").string("user_name", user_name.as_str());
         let opaque_item =
             passwords::new_item(user_name, &user.user_id, &user.opaque_record, &user.credential_identifier);
+        let [head, tail] = clients::CONNECTION_PACKAGES;
         let client_item = clients::key(&credential.client_id)
             .bytes(clients::CLIENT_CREDENTIAL, user.client_credential.to_bytes())
-            .time("created_on", today)
-            .number("connection_packages_head", 0)
-            .number("connection_packages_tail", user.connection_packages.len() as u64);
-        let queue_item = Item::keyed(format!("CLIENT#{}", credential.client_id), "QUEUE")
+            .time(clients::CREATED_ON, today)
+            .number(head, 0)
+            .number(tail, user.connection_packages.len() as u64);
+        let queue_item = queue_key(&credential.client_id)
             .bytes("encryption_key", user.queue_encryption_key.as_bytes())
             .bytes("ratchet_key", user.queue_ratchet_key.to_secret_bytes())
             .number("next_sequence", 0);
-        let package_items = user.connection_packages.iter().enumerate().map(|(index, package)| {
-            Item::keyed(&user_partition, format!("CONNECTION_PACKAGE#{client_uuid}#{index:010}"))
+        let package_items = (0..).zip(&user.connection_packages).map(|(index, package)| {
+            connection_package_key(&credential.client_id, index)
                 .bytes("connection_package", package.to_bytes())
                 .time("not_after", package.payload().expiration_data.not_after)
         });
@@ -169,12 +171,35 @@ impl UserRecords {
     }
 }
 
-fn user_key(user_name: &UserName) -> Item {
+/// The key of a user's item.
+pub(super) fn user_key(user_name: &UserName) -> Item {
     Item::keyed(format!("USER#{user_name}"), "USER")
+}
+
+/// The key of a client's queue.
+pub(super) fn queue_key(client_id: &ClientId) -> Item {
+    Item::keyed(format!("CLIENT#{client_id}"), "QUEUE")
+}
+
+/// How the sort keys of connection packages begin.
+const CONNECTION_PACKAGE_PREFIX: &str = "CONNECTION_PACKAGE#";
+
+/// The key of a client's connection package.
+pub(super) fn connection_package_key(client_id: &ClientId, index: u64) -> Item {
+    let ClientId { user_name, uuid } = client_id;
+    Item::keyed(format!("USER#{user_name}"), format!("{CONNECTION_PACKAGE_PREFIX}{uuid}#{index:010}"))
+}
+
+/// What sorts before every connection package of a user, and behind the clients.
+pub(super) fn connection_package_range_start() -> String {
+    CONNECTION_PACKAGE_PREFIX.to_owned()
 }
 
 /// The answer kept in a user's item, if the registration that made it had this hash.
 fn answer_to(item: &Item, registration_hash: &[u8; 32]) -> Result<Option<Bytes>, Problem> {
+    if item.get_number(DELETED_ON).is_some() {
+        return Err(user_name_taken());
+    }
     let corrupt = || corrupt_item("a user");
     let stored_hash = item.get_bytes(REGISTRATION_HASH).ok_or_else(corrupt)?;
     if stored_hash != registration_hash {

@@ -28,6 +28,8 @@ pub struct IdentityPath {
 }
 
 impl Path for IdentityPath {
+    const QUERY_PARAMETERS: &'static [&'static str] = &["generation", "epoch"];
+
     fn expand(&self, template: &str) -> String {
         template.replace("{user_name}", self.user_name.as_str())
     }
@@ -45,9 +47,9 @@ impl Path for IdentityPath {
 
 fn read_number<'a>(parameter: impl Fn(&str) -> Option<&'a str>, name: &str) -> Result<u64, Problem> {
     let number = parameter(name).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    number.and_then(|text| text.parse().ok()).ok_or_else(|| {
-        Problem::new(ProblemType::InvalidIdentityPosition, format_args!("{name} is a decimal number"))
-    })
+    number
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| Problem::new(ProblemType::InvalidIdentityPosition, format_args!("{name} is a decimal number")))
 }
 
 /// `GET /v1/as/users/{user_name}/identity?generation=G&epoch=E`: a user's identity from a place on, for whoever follows
@@ -64,11 +66,7 @@ impl Endpoint for GetIdentity {
         max_request_length: 0,
         status: 200,
         max_age: 0,
-        problems: &[
-            ProblemType::InvalidUserName,
-            ProblemType::InvalidIdentityPosition,
-            ProblemType::IdentityUnknown,
-        ],
+        problems: &[ProblemType::InvalidUserName, ProblemType::InvalidIdentityPosition, ProblemType::IdentityUnknown],
     };
     type Path = IdentityPath;
     type Request = super::NoBody;
