@@ -165,6 +165,8 @@ problem_types! {
     QsClientUnknown = ("qs-client-unknown", 404, "There is no such client at the queuing service");
     /// The user has as many clients at the queuing service as a user can have.
     QsClientLimitReached = ("qs-client-limit-reached", 409, "The user has as many clients as there can be");
+    /// A later update of the record was made before.
+    RecordUpdateOutdated = ("record-update-outdated", 409, "A later update of the record was made");
     /// An encrypted push token has another length than all have.
     PushTokenInvalid = ("push-token-invalid", 400, "The encrypted push token is malformed");
     /// A record key is not an Ed25519 key, or the client record is not signed by its own key or is for another user.

@@ -184,6 +184,7 @@ impl Endpoint for UpdateQsClient {
             ProblemType::QsClientUnknown,
             ProblemType::QsRecordInvalid,
             ProblemType::PushTokenInvalid,
+            ProblemType::RecordUpdateOutdated,
             ProblemType::QueueUnknown,
         ],
     };
@@ -197,6 +198,8 @@ impl Endpoint for UpdateQsClient {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UpdateQsClientRequest {
+    /// The update's number: above that of every update before, from 1 on.
+    pub version: u64,
     /// A `QsClientRekey` for the client in the path, with the key that the record is to have; the key that it has stays if
     /// it is that one. This request is signed by the key before.
     pub rekey: Bytes,
