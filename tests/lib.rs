@@ -6,6 +6,8 @@ mod applicant;
 mod clients;
 #[path = "support/cloud.rs"]
 mod cloud;
+#[path = "support/identity.rs"]
+pub mod identity;
 #[path = "support/key_server.rs"]
 mod key_server;
 #[path = "support/log.rs"]

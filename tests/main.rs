@@ -6,6 +6,7 @@ mod clients;
 mod command_line;
 mod documents;
 mod faults;
+mod identity;
 mod key_server;
 mod permissions;
 mod provisioning;

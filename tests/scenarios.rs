@@ -2,6 +2,8 @@
 //!
 //! A function that is added is added here too: a test compares this list with the list of functions.
 
+mod clients;
+mod identity;
 mod rendezvous;
 
 use std::future::Future;
@@ -65,7 +67,7 @@ impl Prepared {
     }
 }
 
-const SCENARIOS: &[Scenario] = &[
+const REGISTRATION: &[Scenario] = &[
     Scenario {
         function: GetCredentials::DESCRIPTION.function,
         prepare: |_| Box::pin(async { Prepared::new(|_| Call::new::<GetCredentials>(&(), Vec::new())) }),
@@ -100,6 +102,9 @@ const SCENARIOS: &[Scenario] = &[
         rate_limits: 0,
         posts: 0,
     },
+];
+
+const SCENARIOS: &[Scenario] = &[
     Scenario {
         function: OpenSession::DESCRIPTION.function,
         prepare: |cloud| Box::pin(opening(cloud, false)),
@@ -243,7 +248,7 @@ const SCENARIOS: &[Scenario] = &[
 
 /// Every scenario.
 pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
-    SCENARIOS.iter().chain(rendezvous::SCENARIOS)
+    [REGISTRATION, clients::SCENARIOS, identity::SCENARIOS, SCENARIOS, rendezvous::SCENARIOS].into_iter().flatten()
 }
 
 /// Alice opens a session, as anybody or as one of her clients.
