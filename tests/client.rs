@@ -206,7 +206,7 @@ async fn an_unknown_friendship_code_is_told_with_its_problem_type() {
 
 #[tokio::test]
 async fn a_server_of_another_domain_is_not_asked_for_a_credential() {
-    let cloud = TestCloud::start_with(|builder| builder.parameter("Domain", "example.org")).await;
+    let cloud = TestCloud::start_afresh_with(|builder| builder.parameter("Domain", "example.org")).await;
     let home = tempfile::tempdir().unwrap();
     let error = register(options(&cloud, home.path()), "alice@localhost").await.unwrap_err();
     assert!(matches!(error, Error::Credentials(_)), "{error}");
@@ -218,7 +218,7 @@ async fn a_root_that_changed_is_not_trusted() {
     let home = tempfile::tempdir().unwrap();
     let first = TestCloud::start().await;
     begin_registration(&first, home.path(), "alice@localhost").await;
-    let second = TestCloud::start_with(|builder| {
+    let second = TestCloud::start_afresh_with(|builder| {
         builder.provision(|operator| async move { vestibule_local::provision(&operator, &mut OsRng).await })
     })
     .await;

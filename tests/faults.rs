@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use vestibule_local::{Fault, Service};
+use vestibule_local::{Fault, Service, Snapshot};
 use vestibule_tests::TestCloud;
 
 use crate::scenarios::{self, Prepared, Scenario};
@@ -34,7 +34,8 @@ struct Outcome {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_fails_the_retry_ends_as_if_nothing_had() {
     for scenario in scenarios::all() {
-        let (expected, operations) = undisturbed(scenario).await;
+        let start = Start::of(scenario).await;
+        let (expected, operations) = undisturbed(scenario, &start).await;
         assert!(!operations.is_empty(), "{} calls DynamoDB", scenario.function);
         // Much of the time goes by in waiting for the next attempt, so several wait together.
         let mut runs = JoinSet::new();
@@ -42,11 +43,11 @@ async fn whatever_fails_the_retry_ends_as_if_nothing_had() {
         for (position, operation) in operations.into_iter().enumerate() {
             for fault in FAULTS.into_iter().filter(|fault| can_happen(*fault, &operation)) {
                 for duration in [Duration::OneAttempt, Duration::EveryAttempt] {
-                    let (places, operation) = (Arc::clone(&places), operation.clone());
+                    let (places, operation, start) = (Arc::clone(&places), operation.clone(), start.clone());
                     runs.spawn(async move {
                         let _place = places.acquire().await;
                         let what = format!("{fault:?} for {duration:?} at call {position}, {operation}");
-                        (what, disturbed(scenario, position, fault, duration).await)
+                        (what, disturbed(scenario, &start, position, fault, duration).await)
                     });
                 }
             }
@@ -67,10 +68,37 @@ fn can_happen(fault: Fault, operation: &str) -> bool {
     }
 }
 
+/// From where a scenario's runs start.
+#[derive(Clone)]
+enum Start {
+    /// From the point where the function is called.
+    Prepared(Snapshot, Arc<Prepared>),
+    /// From the beginning, because there are connections to make.
+    Scratch,
+}
+
+impl Start {
+    async fn of(scenario: &Scenario) -> Self {
+        let cloud = TestCloud::start().await;
+        let prepared = (scenario.prepare)(&cloud).await;
+        if prepared.is_portable { Self::Prepared(cloud.snapshot(), Arc::new(prepared)) } else { Self::Scratch }
+    }
+
+    async fn cloud(&self, scenario: &Scenario) -> (TestCloud, Arc<Prepared>) {
+        match self {
+            Self::Prepared(snapshot, prepared) => (TestCloud::start_from(snapshot).await, Arc::clone(prepared)),
+            Self::Scratch => {
+                let cloud = TestCloud::start().await;
+                let prepared = (scenario.prepare)(&cloud).await;
+                (cloud, Arc::new(prepared))
+            }
+        }
+    }
+}
+
 /// Runs a scenario without a fault. Also tells which DynamoDB operations it makes.
-async fn undisturbed(scenario: &Scenario) -> (Outcome, Vec<String>) {
-    let cloud = TestCloud::start().await;
-    let prepared = (scenario.prepare)(&cloud).await;
+async fn undisturbed(scenario: &Scenario, start: &Start) -> (Outcome, Vec<String>) {
+    let (cloud, prepared) = start.cloud(scenario).await;
     cloud.cloud.forget_calls();
     let answer = (prepared.perform)(&cloud).await;
     assert!(answer.status < 300, "{}: {}", scenario.function, answer.text());
@@ -81,11 +109,11 @@ async fn undisturbed(scenario: &Scenario) -> (Outcome, Vec<String>) {
 }
 
 /// Runs a scenario in which the DynamoDB call at `position` fails, then has the client try again.
-async fn disturbed(scenario: &Scenario, position: usize, fault: Fault, duration: Duration) -> Outcome {
-    let cloud = TestCloud::start().await;
-    let prepared = (scenario.prepare)(&cloud).await;
+async fn disturbed(scenario: &Scenario, start: &Start, position: usize, fault: Fault, duration: Duration) -> Outcome {
+    let (cloud, prepared) = start.cloud(scenario).await;
     let function = scenario.function;
-    let seen = Arc::new(AtomicUsize::new(0));
+    let (seen, hits) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&hits);
     cloud.cloud.inject(move |call| {
         if call.function != function || call.service != Service::DynamoDb {
             return None;
@@ -95,10 +123,12 @@ async fn disturbed(scenario: &Scenario, position: usize, fault: Fault, duration:
             Duration::OneAttempt => number == position,
             Duration::EveryAttempt => number >= position,
         };
+        counted.fetch_add(usize::from(is_hit), Ordering::SeqCst);
         is_hit.then_some(fault)
     });
     let first = (prepared.perform)(&cloud).await;
     cloud.cloud.clear_faults();
+    assert_ne!(hits.load(Ordering::SeqCst), 0, "{function}: there was no call {position} for {fault:?} to hit");
     if first.status < 300 {
         return outcome(&cloud, &prepared, &first).await;
     }

@@ -6,7 +6,7 @@ use vestibule_tests::{KeyServerUser, TestCloud};
 #[tokio::test]
 async fn a_state_directory_from_before_there_was_a_key_server_gets_its_secret_and_keeps_the_others() {
     let directory = tempfile::tempdir().unwrap();
-    let start = || TestCloud::start_with(|builder| builder.state_directory(directory.path()));
+    let start = || TestCloud::start_afresh_with(|builder| builder.state_directory(directory.path()));
     let path = directory.path().join("secrets.json");
     let secrets = || serde_json::from_slice::<Value>(&std::fs::read(&path).unwrap()).unwrap();
     let alice = {

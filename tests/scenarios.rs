@@ -46,15 +46,18 @@ pub(crate) struct Prepared {
     pub(crate) stable: fn(&Answer) -> Value,
     /// What of an item is the same, however often the request had to be sent; none if the item may be gone.
     pub(crate) settled: fn(Value) -> Option<Value>,
+    /// Whether the request can be made in another cloud that holds the same: it needs no connection of this one.
+    pub(crate) is_portable: bool,
 }
 
 impl Prepared {
     /// A request to the HTTP API.
     pub(crate) fn new(call: impl Fn(&TestCloud) -> Call + Send + Sync + 'static) -> Self {
-        Self::performing(move |cloud| {
+        let prepared = Self::performing(move |cloud| {
             let call = call(cloud);
             Box::pin(async move { cloud.send(&call).await })
-        })
+        });
+        Self { is_portable: true, ..prepared }
     }
 
     /// A request of another kind.
@@ -63,6 +66,7 @@ impl Prepared {
             perform: Box::new(perform),
             stable: |answer| serde_json::from_slice(&answer.body).unwrap_or(Value::Null),
             settled: Some,
+            is_portable: false,
         }
     }
 }

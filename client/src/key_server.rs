@@ -183,9 +183,9 @@ fn refused(error: impl Into<ClientSessionError>) -> Error {
 /// Whether a request may have had its effect although this came of it.
 fn leaves_doubt(error: &Error) -> bool {
     match error {
-        Error::Api(ApiError::Problem { status, problem_type, .. }) => {
-            // The session may have expired while the answer was lost.
-            *status >= 500 || *problem_type == Some(ProblemType::SessionUnknown)
+        // The answer to an earlier attempt may have been lost, and since then the session have expired.
+        Error::Api(error @ ApiError::Problem { problem_type, .. }) => {
+            error.may_pass() || *problem_type == Some(ProblemType::SessionUnknown)
         }
         Error::Api(ApiError::Stopped(_)) => false,
         _ => true,

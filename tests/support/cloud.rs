@@ -8,7 +8,8 @@ use rand::rngs::StdRng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use vestibule_local::{LocalCloud, LocalCloudBuilder};
+use tokio::sync::OnceCell;
+use vestibule_local::{LocalCloud, LocalCloudBuilder, Snapshot};
 use vestibule_protocol::clock::Clock;
 use vestibule_protocol::credential::{AsCredential, AsIntermediateCredential};
 use vestibule_protocol::endpoint::{Description, Endpoint, GetCredentials, GetCredentialsResponse, Path};
@@ -36,8 +37,20 @@ impl TestCloud {
         Self::start_with(|builder| builder).await
     }
 
-    /// Starts one that differs from the usual.
+    /// Starts one that differs from the usual, but not in its tables, keys or domain: those are made once per process.
     pub async fn start_with(change: impl FnOnce(LocalCloudBuilder) -> LocalCloudBuilder) -> Self {
+        static FRESH: OnceCell<Snapshot> = OnceCell::const_new();
+        let fresh = FRESH.get_or_init(|| async { Self::start_afresh_with(|builder| builder).await.snapshot() }).await;
+        Self::start_afresh_with(|builder| change(builder.snapshot(fresh.clone()).start_functions_on_demand())).await
+    }
+
+    /// Starts one that holds what another one held, and draws other random numbers.
+    pub async fn start_from(snapshot: &Snapshot) -> Self {
+        Self::start_with(|builder| builder.snapshot(snapshot.clone()).randomness(Randomness::seeded(2))).await
+    }
+
+    /// Starts one that differs from the usual, with tables and keys of its own.
+    pub async fn start_afresh_with(change: impl FnOnce(LocalCloudBuilder) -> LocalCloudBuilder) -> Self {
         let builder = LocalCloud::builder()
             .clock(Self::common_clock())
             .randomness(Randomness::seeded(1))
@@ -61,6 +74,11 @@ impl TestCloud {
     /// judged by it, so what is stored does not depend on when a cloud was started.
     pub fn common_clock() -> Clock {
         Clock::manual(Timestamp::now().start_of_day().saturating_add(DAY / 2))
+    }
+
+    /// What is in its tables now.
+    pub fn snapshot(&self) -> Snapshot {
+        self.cloud.snapshot().expect("there is room").expect("its DynamoDB is in this process")
     }
 
     /// The time that the functions see.

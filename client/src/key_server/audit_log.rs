@@ -33,14 +33,16 @@ pub(crate) async fn read_audit_log(
     now: Timestamp,
 ) -> Result<AuditLog, Error> {
     let AuditLogPage { user_id, mut entries } = key_server.read_audit_log_page(password.clone(), None).await?;
-    let mut is_whole = is_last_page(&entries);
+    // Nothing that comes after a page that does not hold together would be believed, and a server could go on for ever.
+    let mut is_whole = is_last_page(&entries) || !is_linked(&entries);
     let mut is_of_one_user = known.as_ref().is_none_or(|known| known.user_id == user_id);
     while let Some(oldest) = entries.last().filter(|_| !is_whole).map(|entry| entry.sequence) {
         let page = key_server.read_audit_log_page(password.clone(), Some(oldest)).await?;
-        // A page that does not go on from the one before is the last: nothing that comes after it would be believed.
-        is_whole = is_last_page(&page.entries) || !goes_on_from(oldest, &page.entries);
         is_of_one_user &= page.user_id == user_id;
+        let joint = entries.len() - 1;
+        is_whole = is_last_page(&page.entries) || !is_of_one_user;
         entries.extend(page.entries);
+        is_whole |= !is_linked(&entries[joint..]);
     }
     let seen = known.and_then(|known| known.newest_entry);
     let chain = match is_of_one_user {
@@ -55,8 +57,7 @@ fn is_last_page(page: &[AuditEntry]) -> bool {
     page.len() < AUDIT_PAGE_LENGTH || page.last().is_none_or(|oldest| oldest.sequence <= 1)
 }
 
-/// Whether the page begins right before the entry with the number `oldest`, and gets further.
-fn goes_on_from(oldest: u64, page: &[AuditEntry]) -> bool {
-    let begins = page.first().is_some_and(|entry| entry.sequence.checked_add(1) == Some(oldest));
-    begins && page.last().is_some_and(|entry| entry.sequence < oldest)
+/// Whether each of these entries follows the one after it.
+fn is_linked(entries: &[AuditEntry]) -> bool {
+    entries.windows(2).all(|pair| pair[1].head().is_followed_by(&pair[0]))
 }

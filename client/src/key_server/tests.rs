@@ -1,7 +1,8 @@
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use vestibule_protocol::key_server::{AuditAction, AuditOutcome, Chain};
+use vestibule_protocol::limits::AUDIT_PAGE_LENGTH;
 use vestibule_protocol::randomness::Randomness;
 
 use super::*;
@@ -168,6 +169,22 @@ async fn a_password_change_whose_answer_never_comes_says_so() {
 }
 
 #[tokio::test]
+async fn a_password_change_whose_answer_is_lost_before_the_server_asks_for_patience_is_uncertain() {
+    let device = registered().await;
+    let uses = AtomicUsize::new(0);
+    let losing = move |request: &HttpRequest, response: Response| match is_change(request) {
+        false => Ok(response),
+        true if uses.fetch_add(1, Ordering::SeqCst) == 0 => Err(TransportError("lost".into())),
+        true => Ok(Response { status: 429, headers: Vec::new(), body: Vec::new() }),
+    };
+    let mut client = device.client_with(device.through(losing));
+    let error = client.change_password(password(), new_password()).await.unwrap_err();
+    assert!(matches!(error, Error::PasswordChangeUncertain(_)), "{error}");
+    drop(client);
+    fingerprint(&device, new_password()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_password_change_killed_anywhere_leaves_one_password_and_the_same_storage_key() {
     for points in 0.. {
         let device = registered().await;
@@ -278,6 +295,20 @@ async fn a_long_log_is_read_page_by_page() {
     device.service.deployment().key_server.users.get_mut(ALICE).unwrap().audit_log.remove(200);
     let log = device.client().audit_log(None, password()).await.unwrap();
     assert_eq!(log.chain, Chain::Altered);
+}
+
+#[tokio::test]
+async fn a_log_that_does_not_hold_together_is_not_read_for_ever() {
+    for (forged, pages) in [(999, 1), (700, 2), (450, 3)] {
+        let device = registered().await;
+        record_elsewhere(&device, 998);
+        {
+            let mut deployment = device.service.deployment();
+            deployment.key_server.users.get_mut(ALICE).unwrap().audit_log[forged - 1].previous_hash[0] ^= 1;
+        }
+        let log = device.client().audit_log(None, password()).await.unwrap();
+        assert_eq!((log.chain, log.entries.len()), (Chain::Altered, pages * AUDIT_PAGE_LENGTH), "{forged}");
+    }
 }
 
 #[tokio::test]

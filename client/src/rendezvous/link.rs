@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use vestibule_protocol::rendezvous::Session;
 use vestibule_protocol::rendezvous::frame::RelayFrame;
+use vestibule_protocol::time::Timestamp;
 use zeroize::Zeroizing;
 
 use super::RendezvousError;
@@ -12,6 +14,10 @@ use crate::api::{ApiError, Connection};
 use crate::error::Error;
 use crate::relay::{RelayConnection, RelayError, RelayTransport, RelayUrl};
 use crate::text::one_line;
+
+/// How long the relay may say nothing while it owes an answer. Longer than a Lambda function may take; then what was sent,
+/// or the answer, is lost, although the connection stands.
+const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 
 /// What came of an exchange with the relay.
 pub(super) enum Received {
@@ -32,6 +38,8 @@ pub(super) struct Link {
     /// Frames that are to be sent on this connection. They stay until they are known to be gone, so that a future which is
     /// dropped loses none; one that is sent twice has no second effect.
     outbox: VecDeque<Zeroizing<String>>,
+    /// Since when the relay owes an answer and has said nothing, if it does.
+    silent_since: Option<Timestamp>,
     /// How often in a row there was no connection, or one on which nothing came.
     failures: u32,
     /// Whether this process ever heard anything of the relay.
@@ -46,6 +54,7 @@ impl Link {
             surroundings,
             connection: None,
             outbox: VecDeque::new(),
+            silent_since: None,
             failures: 0,
             was_up: false,
         }
@@ -82,13 +91,20 @@ impl Link {
         if let Some(lost) = self.flush(session).await? {
             return Ok(lost);
         }
+        let patience = self.patience(session);
         let Connection { waiting, clock, .. } = &self.surroundings;
         let connection = self.connection.as_mut().expect("it was made above");
         let received = tokio::select! {
             biased;
             received = connection.receive() => received,
-            () = waiting.until(session.expires_at(), clock) => return Ok(Received::Nothing),
+            () = waiting.until(patience.min(session.expires_at()), clock) => {
+                if clock.now() >= session.expires_at() {
+                    return Ok(Received::Nothing);
+                }
+                return self.lost(session, &RelayError::Broken("the relay does not answer".to_owned())).await;
+            }
         };
+        self.silent_since = None;
         match received {
             Ok(Some(text)) => {
                 self.reach("after a frame was received")?;
@@ -104,6 +120,16 @@ impl Link {
             Ok(None) => self.lost(session, &RelayError::Broken("the relay has closed the connection".to_owned())).await,
             Err(error) => self.lost(session, &error).await,
         }
+    }
+
+    /// Until when the relay may say nothing: without end if it owes no answer.
+    fn patience(&mut self, session: &Session) -> Timestamp {
+        if !session.awaits_answer() {
+            self.silent_since = None;
+            return Timestamp::from_seconds(u64::MAX);
+        }
+        let now = self.surroundings.clock.now();
+        self.silent_since.get_or_insert(now).saturating_add(LONGEST_SILENCE)
     }
 
     /// Sends what the session has to say, if there is a connection. Gives what came of it if that is lost.
@@ -129,6 +155,7 @@ impl Link {
     async fn lost(&mut self, session: &mut Session, error: &RelayError) -> Result<Received, Error> {
         self.connection = None;
         self.outbox.clear();
+        self.silent_since = None;
         session.disconnected();
         self.failures += 1;
         let Connection { retry_policy, waiting, randomness, .. } = &self.surroundings;

@@ -31,6 +31,10 @@ pub(crate) enum Mishap {
     BreakAfter,
     /// The connection breaks in place of a frame that the device should receive.
     BreakOnReceipt,
+    /// The relay never has the frame, and the connection stands.
+    Lose,
+    /// The relay has the frame, but nothing of what it then says to the device arrives, and the connection stands.
+    LoseAnswers,
     /// The relay does not take the frame.
     Refuse(ProblemType),
 }
@@ -243,6 +247,9 @@ impl FakeConnection {
             relay.hang_up(mailbox, side, self.id);
             return Err(broken());
         }
+        if mishap == Some(Mishap::Lose) {
+            return Ok(());
+        }
         let frame = AuthenticatedFrame::from_json(text).unwrap();
         let frames = match mishap {
             Some(Mishap::Refuse(problem_type)) => {
@@ -251,6 +258,11 @@ impl FakeConnection {
             }
             _ => relay.mailboxes[mailbox].receive(side, frame),
         };
+        if mishap == Some(Mishap::LoseAnswers) {
+            let for_others = frames.into_iter().filter(|(addressee, _)| *addressee != side).collect();
+            relay.send(mailbox, for_others);
+            return Ok(());
+        }
         relay.send(mailbox, frames);
         if mishap == Some(Mishap::BreakAfter) {
             relay.hang_up(mailbox, side, self.id);

@@ -12,6 +12,7 @@ mod start;
 
 pub use self::builder::LocalCloudBuilder;
 use crate::aws::connector::Services;
+use crate::aws::dynamodb::DynamoDb;
 use crate::aws::secrets::Secrets;
 use crate::fault::Fault;
 use crate::http_api::{Delivery, HttpApi};
@@ -19,6 +20,7 @@ use crate::lambda::{InvocationError, Lambda};
 use crate::lifeline::Life;
 use crate::operator::Operator;
 use crate::service_call::ServiceCall;
+use crate::snapshot::Snapshot;
 use crate::state_directory::StateDirectory;
 use crate::template::TemplateError;
 use crate::websocket_api::{Disturbance, Transfer};
@@ -142,6 +144,17 @@ impl LocalCloud {
     /// As [`Operator::put_item`].
     pub async fn put_item(&self, table: &str, item: Value) -> Result<(), LocalCloudError> {
         self.operator.put_item(table, item).await
+    }
+
+    /// What is in the tables and secrets now, to begin other local clouds with. None if DynamoDB is behind an endpoint.
+    ///
+    /// # Errors
+    /// [`LocalCloudError`] if there is no room for it in the directory for temporary files.
+    pub fn snapshot(&self) -> Result<Option<Snapshot>, LocalCloudError> {
+        match &self.services.dynamodb {
+            DynamoDb::Embedded(database) => Snapshot::take(database, self.secrets().all()).map(Some),
+            DynamoDb::Endpoint(_) => Ok(None),
+        }
     }
 
     /// Hands an event to a function without an API in between.

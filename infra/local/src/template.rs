@@ -3,7 +3,9 @@
 //! The local cloud must not be more lenient than AWS, so it refuses a template that says something it does not
 //! understand instead of running without it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -118,13 +120,26 @@ pub struct Secret {
     pub arn: String,
 }
 
+/// The template as JSON. That of this repository is read once: a process of tests starts many local clouds.
+fn document(text: &str) -> Result<Cow<'static, Value>, TemplateError> {
+    static OF_REPOSITORY: OnceLock<Value> = OnceLock::new();
+    if text != TEMPLATE {
+        return document::parse(text).map(Cow::Owned);
+    }
+    if let Some(document) = OF_REPOSITORY.get() {
+        return Ok(Cow::Borrowed(document));
+    }
+    let document = document::parse(text)?;
+    Ok(Cow::Borrowed(OF_REPOSITORY.get_or_init(|| document)))
+}
+
 impl Template {
     /// Reads a template. `parameters` override the defaults of its parameters.
     ///
     /// # Errors
     /// [`TemplateError`] names the first thing that is wrong or not understood.
     pub fn parse(text: &str, parameters: &[(String, String)]) -> Result<Self, TemplateError> {
-        let document = document::parse(text)?;
+        let document = document(text)?;
         let sections = object(&document, "")?;
         let understood =
             ["AWSTemplateFormatVersion", "Transform", "Description", "Parameters", "Globals", "Resources", "Outputs"];

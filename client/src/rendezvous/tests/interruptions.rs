@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Of how many turns devices that have something to do make no more.
+const IDLE_TURNS: usize = 1000;
+
 /// Has both devices meet with a mishap at every frame in turn, until there are no more frames.
 async fn mishaps_everywhere(mishap: Mishap) -> usize {
     let mut pair = Pair::new().await;
@@ -9,7 +12,7 @@ async fn mishaps_everywhere(mishap: Mishap) -> usize {
     for side in [0, 1] {
         for frame in 0.. {
             pair.fake.relay().planned = Some(Planned { side, frame, mishap });
-            let ends = pair.meet().await;
+            let ends = meet_while_time_passes(&pair).await;
             pair.assert_both_finished(&ends);
             if !pair.fake.relay().has_happened() {
                 break;
@@ -20,6 +23,22 @@ async fn mishaps_everywhere(mishap: Mishap) -> usize {
         pair = pair.again();
     }
     places
+}
+
+/// Has both devices meet, and whenever both have nothing to do for long, half a minute pass.
+async fn meet_while_time_passes(pair: &Pair) -> [End; 2] {
+    let mut meeting = std::pin::pin!(pair.meet());
+    loop {
+        for _ in 0..IDLE_TURNS {
+            tokio::select! {
+                biased;
+                ends = &mut meeting => return ends,
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        pair.devices[0].clock.advance(Duration::from_secs(30));
+        pair.waiting.clock_moved();
+    }
 }
 
 #[tokio::test]
@@ -35,6 +54,12 @@ async fn a_connection_that_breaks_after_any_frame_is_replaced() {
 #[tokio::test]
 async fn a_connection_that_breaks_in_place_of_any_frame_of_the_relay_is_replaced() {
     assert!(mishaps_everywhere(Mishap::BreakOnReceipt).await > 12);
+}
+
+#[tokio::test]
+async fn a_relay_that_owes_an_answer_and_is_silent_is_connected_to_again() {
+    assert!(mishaps_everywhere(Mishap::Lose).await > 12);
+    assert!(mishaps_everywhere(Mishap::LoseAnswers).await > 12);
 }
 
 #[tokio::test]

@@ -21,8 +21,8 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    pub(crate) fn in_memory(declared: Vec<Secret>) -> Self {
-        Self { declared, file: None, documents: Mutex::default() }
+    pub(crate) fn in_memory(declared: Vec<Secret>, documents: BTreeMap<String, Zeroizing<String>>) -> Self {
+        Self { declared, file: None, documents: Mutex::new(documents) }
     }
 
     pub(crate) fn in_file(declared: Vec<Secret>, file: &Path) -> io::Result<Self> {
@@ -79,6 +79,11 @@ impl Secrets {
             })),
             None => not_found("Secrets Manager can't find the specified secret value for staging label: AWSCURRENT"),
         }
+    }
+
+    /// Every document.
+    pub(crate) fn all(&self) -> BTreeMap<String, Zeroizing<String>> {
+        self.documents().clone()
     }
 
     fn documents(&self) -> MutexGuard<'_, BTreeMap<String, Zeroizing<String>>> {

@@ -10,6 +10,7 @@ use vestibule_protocol::randomness::Randomness;
 use crate::functions::{FUNCTIONS, FunctionEntry};
 use crate::limits::Limits;
 use crate::operator::Operator;
+use crate::snapshot::Snapshot;
 use crate::template::TEMPLATE;
 
 /// Describes a local cloud. By default it keeps its state in memory, listens on any free port and is made of this
@@ -22,6 +23,7 @@ pub struct LocalCloudBuilder {
 /// What a local cloud is made of.
 pub(super) struct Settings {
     pub(super) state_directory: Option<PathBuf>,
+    pub(super) snapshot: Option<Snapshot>,
     pub(super) dynamodb_endpoint: Option<String>,
     pub(super) port: u16,
     pub(super) clock: Clock,
@@ -31,6 +33,7 @@ pub(super) struct Settings {
     pub(super) functions: Vec<FunctionEntry>,
     pub(super) limits: Limits,
     pub(super) remembered_calls: usize,
+    pub(super) starts_on_demand: bool,
 }
 
 pub(super) type Provision = Box<dyn FnOnce(Operator) -> Provisioning + Send>;
@@ -41,6 +44,7 @@ impl Default for LocalCloudBuilder {
     fn default() -> Self {
         let settings = Settings {
             state_directory: None,
+            snapshot: None,
             dynamodb_endpoint: None,
             port: 0,
             clock: Clock::system(),
@@ -50,6 +54,7 @@ impl Default for LocalCloudBuilder {
             functions: FUNCTIONS.to_vec(),
             limits: Limits::default(),
             remembered_calls: 10_000,
+            starts_on_demand: false,
         };
         Self { settings, provision: Box::new(|_| Box::pin(async { Ok(()) })) }
     }
@@ -59,12 +64,23 @@ impl LocalCloudBuilder {
     /// Keeps the state in memory.
     pub fn memory(mut self) -> Self {
         self.settings.state_directory = None;
+        self.settings.snapshot = None;
         self
     }
 
     /// Keeps the state in a directory, where the next local cloud finds it.
     pub fn state_directory(mut self, directory: impl Into<PathBuf>) -> Self {
         self.settings.state_directory = Some(directory.into());
+        self.settings.snapshot = None;
+        self
+    }
+
+    /// Keeps the state in memory, and begins with what another local cloud held, whose tables and secrets must be those of
+    /// this one's template. Nothing is provisioned then.
+    pub fn snapshot(mut self, snapshot: Snapshot) -> Self {
+        self.settings.state_directory = None;
+        self.settings.dynamodb_endpoint = None;
+        self.settings.snapshot = Some(snapshot);
         self
     }
 
@@ -72,6 +88,7 @@ impl LocalCloudBuilder {
     /// (`AWS_ACCESS_KEY_ID` and so on) if it has any.
     pub fn dynamodb_endpoint(mut self, url: impl Into<String>) -> Self {
         self.settings.dynamodb_endpoint = Some(url.into());
+        self.settings.snapshot = None;
         self
     }
 
@@ -124,6 +141,13 @@ impl LocalCloudBuilder {
     /// Keeps to other limits than AWS's.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = limits;
+        self
+    }
+
+    /// Starts each function when its first event comes, as Lambda does, and not before. One that does not start answers
+    /// nothing then; without this the local cloud does not start either.
+    pub fn start_functions_on_demand(mut self) -> Self {
+        self.settings.starts_on_demand = true;
         self
     }
 

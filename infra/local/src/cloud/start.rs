@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use aws_credential_types::Credentials;
 use tokio::net::TcpListener;
-use vestibule_backend::Environment;
+use tokio::sync::OnceCell;
+use vestibule_backend::{Environment, EventHandler};
 
 use super::builder::Settings;
 use super::{LocalCloud, LocalCloudBuilder, LocalCloudError};
@@ -16,12 +17,13 @@ use crate::aws::connector::Services;
 use crate::aws::dynamodb::DynamoDb;
 use crate::aws::secrets::Secrets;
 use crate::aws::watch::Watch;
-use crate::functions::FunctionEntry;
+use crate::functions::{FunctionEntry, Starting};
 use crate::http_api::HttpApi;
 use crate::lambda::Lambda;
 use crate::lifeline::{Life, Lifeline};
 use crate::operator::Operator;
 use crate::private_file;
+use crate::snapshot::Snapshot;
 use crate::state_directory::StateDirectory;
 use crate::tables::provide_table;
 use crate::template::{Function, Template};
@@ -44,10 +46,12 @@ impl LocalCloudBuilder {
 
         let services = Arc::new(settings.services(&template, state_directory.as_ref())?);
         let operator = settings.operator(&template, &services);
-        for table in &template.tables {
-            provide_table(&operator.dynamodb, table).await?;
+        if settings.snapshot.is_none() {
+            for table in &template.tables {
+                provide_table(&operator.dynamodb, table).await?;
+            }
+            provision(operator.clone()).await.map_err(LocalCloudError::Provision)?;
         }
-        provision(operator.clone()).await.map_err(LocalCloudError::Provision)?;
 
         let (life, lifeline) = Life::new();
         let authority = format!("{}:{port}", Ipv4Addr::LOCALHOST);
@@ -105,6 +109,18 @@ fn with_code<'a>(
     functions.iter().map(|function| Ok((function, code(function).ok_or_else(|| without_code(function))?))).collect()
 }
 
+/// A handler that starts the function for the first event.
+fn on_demand(start: fn(Environment) -> Starting, environment: Environment) -> EventHandler {
+    let handler = Arc::new(OnceCell::new());
+    Arc::new(move |event| {
+        let (handler, environment) = (Arc::clone(&handler), environment.clone());
+        Box::pin(async move {
+            let handler: &EventHandler = handler.get_or_try_init(|| start(environment)).await?;
+            handler(event).await
+        })
+    })
+}
+
 async fn listen(port: u16) -> Result<(TcpListener, u16), LocalCloudError> {
     let refused = |source: io::Error| match source.kind() {
         io::ErrorKind::AddrInUse => LocalCloudError::PortTaken(port),
@@ -119,7 +135,7 @@ impl Settings {
     fn services(&self, template: &Template, directory: Option<&StateDirectory>) -> Result<Services, LocalCloudError> {
         Ok(Services {
             dynamodb: self.dynamodb(directory)?,
-            secrets: Arc::new(secrets(template, directory)?),
+            secrets: Arc::new(self.secrets(template, directory)?),
             connections: Arc::new(Registry::new(template.websocket_apis.clone(), self.limits.websocket.message_bytes)),
             tables: template.tables.clone(),
             credentials: self.credentials(),
@@ -131,6 +147,9 @@ impl Settings {
         if self.dynamodb_endpoint.is_some() {
             return Ok(DynamoDb::behind_endpoint());
         }
+        if let Some(snapshot) = &self.snapshot {
+            return snapshot.database().map(DynamoDb::Embedded);
+        }
         let Some(directory) = directory else {
             return DynamoDb::in_memory().map_err(|error| LocalCloudError::Database(error.to_string()));
         };
@@ -138,6 +157,15 @@ impl Settings {
         // SQLite gives its other files the permissions of this one.
         private_file::open(&file).map_err(|source| unusable("the database", source))?;
         DynamoDb::in_file(&file).map_err(|error| LocalCloudError::Database(error.to_string()))
+    }
+
+    fn secrets(&self, template: &Template, directory: Option<&StateDirectory>) -> Result<Secrets, LocalCloudError> {
+        let declared = template.secrets.clone();
+        let Some(directory) = directory else {
+            let documents = self.snapshot.as_ref().map(Snapshot::secrets).unwrap_or_default();
+            return Ok(Secrets::in_memory(declared, documents));
+        };
+        Secrets::in_file(declared, &directory.secrets()).map_err(|source| unusable("the secrets", source))
     }
 
     /// An endpoint may ask for real credentials. Everything else takes whatever the SDK signs with.
@@ -173,9 +201,13 @@ impl Settings {
         let environment = Environment::new(self.variables(function, urls), sdk_config, self.clock.clone())
             .with_randomness(self.randomness.clone());
         let failed = |source| LocalCloudError::Start { function: function.name.clone(), source };
+        let handler = match self.starts_on_demand {
+            true => on_demand(code.start, environment),
+            false => (code.start)(environment).await.map_err(failed)?,
+        };
         Ok(Lambda {
             name: function.name.clone(),
-            handler: (code.start)(environment).await.map_err(failed)?,
+            handler,
             timeout: function.timeout.min(self.limits.function_timeout),
             payload_bytes: self.limits.payload_bytes,
             lifeline: lifeline.clone(),
@@ -202,12 +234,6 @@ impl Settings {
     fn endpoint_variable(&self) -> impl Iterator<Item = (String, String)> {
         self.dynamodb_endpoint.iter().map(|url| (ENDPOINT_VARIABLE.to_owned(), url.clone()))
     }
-}
-
-fn secrets(template: &Template, directory: Option<&StateDirectory>) -> Result<Secrets, LocalCloudError> {
-    let declared = template.secrets.clone();
-    let Some(directory) = directory else { return Ok(Secrets::in_memory(declared)) };
-    Secrets::in_file(declared, &directory.secrets()).map_err(|source| unusable("the secrets", source))
 }
 
 fn unusable(what: &str, source: io::Error) -> LocalCloudError {

@@ -353,3 +353,31 @@ async fn a_function_that_has_used_up_its_retries_leaves_those_of_others_alone() 
     inject(&other, Fault::BeforeEffect, 1);
     assert_eq!(act(&other, "put", "USER#alice").await, "done");
 }
+
+#[tokio::test]
+async fn a_cloud_can_begin_with_what_another_one_holds() {
+    let first = cloud().await;
+    first.secrets().put("Key", "a key").unwrap();
+    act(&first, "put", "USER#alice").await;
+    let snapshot = first.snapshot().unwrap().unwrap();
+    act(&first, "put", "USER#bob").await;
+    let begin = || puppet_cloud().provision(|_| async { Err("not needed".into()) }).snapshot(snapshot.clone()).start();
+    let (second, third) = (begin().await.unwrap(), begin().await.unwrap());
+    assert_eq!(act(&second, "read key", "").await, "a key");
+    assert_eq!(act(&second, "get", "USER#alice").await, "found");
+    assert_eq!(act(&second, "get", "USER#bob").await, "nothing");
+    act(&second, "put", "USER#carol").await;
+    assert_eq!((number_of_people(&first).await, number_of_people(&third).await), (2, 1));
+}
+
+#[tokio::test]
+async fn functions_can_start_with_their_first_event() {
+    let template = PUPPET_TEMPLATE.replace("GREETING: !Ref Greeting, ", "");
+    let cloud = puppet_cloud().template(template).start_functions_on_demand().start().await.unwrap();
+    let error = cloud.invoke("puppet", command("greet", "")).await.unwrap_err();
+    let reason = "the environment variable GREETING is not set".to_owned();
+    assert_eq!(error, InvocationError::Failed(reason));
+    let cloud = puppet_cloud().start_functions_on_demand().start().await.unwrap();
+    assert_eq!(act(&cloud, "greet", "").await, "hello");
+    assert_eq!(act(&cloud, "put", "USER#alice").await, "done");
+}

@@ -57,6 +57,8 @@ struct Connection {
     acknowledged: Option<u32>,
     /// All messages of this device below this number have been sent on this connection, if they had to be.
     transmitted: u32,
+    /// Whether the relay has said what it has.
+    is_resumed: bool,
 }
 
 impl Delivery {
@@ -139,6 +141,9 @@ impl Delivery {
             return Err(DeliveryError::StateLost);
         }
         self.outgoing.retain(|number, _| *number >= stored);
+        if let Some(connection) = &mut self.connection {
+            connection.is_resumed = true;
+        }
         Ok(())
     }
 
@@ -178,6 +183,13 @@ impl Delivery {
     /// The number of the first of this device's messages that must not leave yet.
     fn next_unsaved(&self) -> u32 {
         self.next - self.unsaved_outgoing
+    }
+
+    /// Whether something was sent on this connection that the relay has yet to answer.
+    pub fn awaits_answer(&self) -> bool {
+        let Some(connection) = &self.connection else { return false };
+        let awaits_resumed = connection.acknowledged.is_some() && !connection.is_resumed;
+        awaits_resumed || self.outgoing.range(..connection.transmitted).next().is_some()
     }
 
     /// Whether the relay has all of this device's messages.

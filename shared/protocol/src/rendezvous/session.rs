@@ -154,6 +154,12 @@ impl Session {
         frames.into_iter().map(authenticated).collect()
     }
 
+    /// Whether something was sent on this connection that the relay has yet to answer. A relay that stays silent for long
+    /// then has lost it, or its answer: what helps is another connection.
+    pub fn awaits_answer(&self) -> bool {
+        !self.stage.is_ended() && self.delivery.awaits_answer()
+    }
+
     /// Takes a text frame from the relay.
     pub fn receive_text(&mut self, text: &str) -> Vec<Event> {
         match RelayFrame::from_json(text) {

@@ -56,6 +56,31 @@ fn a_message_refused_for_now_is_sent_again() {
 }
 
 #[test]
+fn what_was_sent_awaits_its_answer() {
+    let mut delivery = connected();
+    assert!(!delivery.awaits_answer());
+    delivery.frames();
+    assert!(delivery.awaits_answer());
+    delivery.resumed(0).unwrap();
+    assert!(!delivery.awaits_answer());
+    delivery.queue(vec![1]).unwrap();
+    delivery.saved();
+    assert!(!delivery.awaits_answer(), "it has not been sent");
+    delivery.frames();
+    assert!(delivery.awaits_answer());
+    delivery.stored(0).unwrap();
+    delivery.receive(0, vec![9]).unwrap();
+    delivery.saved();
+    delivery.frames();
+    assert!(!delivery.awaits_answer(), "an acknowledgement is not answered");
+    delivery.connected();
+    delivery.frames();
+    assert!(delivery.awaits_answer());
+    delivery.disconnected();
+    assert!(!delivery.awaits_answer());
+}
+
+#[test]
 fn messages_are_handed_on_in_order_and_once() {
     let mut delivery = connected();
     assert_eq!(delivery.receive(2, vec![2]).unwrap(), Vec::<Vec<u8>>::new());
