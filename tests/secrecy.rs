@@ -10,7 +10,9 @@ use vestibule_local::Fault;
 use vestibule_protocol::encoding::SecretBytes as _;
 use vestibule_protocol::endpoint::UseSessionRequest;
 use vestibule_protocol::key_server::StorageKey;
-use vestibule_tests::{Applicant, KeyServerUser, TestCloud, altered_use, captured_log};
+use vestibule_protocol::login::LoginOperation;
+use vestibule_tests::identity::{Device, identity_call};
+use vestibule_tests::{Applicant, KeyServerUser, TestCloud, altered_use, captured_log, removal_of};
 
 /// The ways in which bytes can be written into a log.
 fn spellings(secret: &[u8]) -> Vec<Vec<u8>> {
@@ -116,6 +118,64 @@ async fn nothing_of_a_session_with_the_key_server_is_logged() {
     assert!(secrets.len() >= 12, "the encrypted storage key is among those looked for");
     let log = captured_log();
     assert!(log.contains("ks-use-session"), "the log is captured: {log}");
+    for (number, secret) in secrets.iter().enumerate() {
+        for spelling in spellings(secret) {
+            let is_logged = log.as_bytes().windows(spelling.len()).any(|window| window == spelling);
+            assert!(!is_logged, "secret {number} is in the log");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_clients_logins_and_identities_is_logged() {
+    captured_log();
+    let cloud = TestCloud::start().await;
+    let mut phone = Device::first(&cloud, "alice-of-many-devices@localhost", 1).await;
+    let mut laptop = phone.welcome(&cloud, 2).await;
+    let confirmation = laptop.prepare_update();
+    let confirming = laptop.call(&cloud, &confirmation);
+    let mut calls = vec![phone.client.adding_call(&cloud, &laptop.client), confirming.clone()];
+    assert_eq!(cloud.send(&confirming).await.status, 200);
+    let operation = removal_of(&laptop.client);
+    let (_, beginning) = phone.client.login_call(&cloud, operation, Applicant::PASSWORD);
+    let login = phone.client.log_in(&cloud, operation).await;
+    let (_, group_info) = phone.start_generation(2, Some(confirmation.next.follower()));
+    let reset_login = phone.log_in_to_reset(&cloud, 2).await;
+    calls.extend([
+        beginning,
+        phone.resetting_call(&cloud, 2, &group_info, reset_login.clone()),
+        phone.client.removing_call(&cloud, &laptop.client, Some(login.clone())),
+        identity_call(phone.client.user_name(), phone.position()),
+    ]);
+    let deletion_login = phone.client.log_in(&cloud, LoginOperation::DeleteUser {}).await;
+    calls.push(phone.client.deleting_call(&cloud, deletion_login.clone()));
+
+    for call in &calls {
+        for fault in [Fault::BeforeEffect, Fault::Throttled, Fault::TransactionConflict, Fault::AfterEffect] {
+            cloud.cloud.inject(move |call| call.function.starts_with("as-").then_some(fault));
+            cloud.send(call).await;
+        }
+        cloud.cloud.clear_faults();
+        cloud.send(call).await;
+        let mut broken = call.clone();
+        broken.body.truncate(40);
+        cloud.send(&broken).await;
+    }
+
+    let mut secrets = vec![b"alice-of-many-devices".to_vec(), Applicant::PASSWORD.as_bytes().to_vec()];
+    for device in [&phone, &laptop] {
+        secrets.push(device.client.client_key.to_secret_bytes().to_vec());
+        secrets.push(device.client_credential.to_bytes().0);
+        secrets.push(device.client.client_id.uuid.to_string().into_bytes());
+    }
+    for login in [login, reset_login, deletion_login] {
+        secrets.extend([login.sealed_login.0, login.ke3.0]);
+    }
+    secrets.extend([confirmation.commit.0, confirmation.group_info.0, group_info.0]);
+    let log = captured_log();
+    for function in ["as-add-client", "as-remove-client", "as-initiate-login", "as-delete-user", "as-commit-identity"] {
+        assert!(log.contains(function), "the log is captured: {log}");
+    }
     for (number, secret) in secrets.iter().enumerate() {
         for spelling in spellings(secret) {
             let is_logged = log.as_bytes().windows(spelling.len()).any(|window| window == spelling);

@@ -29,7 +29,7 @@ async fn a_renewed_credential_takes_the_place_of_the_old_one() {
     assert!(changed[0].get("expires_at").is_none());
     household.changes_nothing(&phone.adding_call(cloud, phone)).await;
     // The client goes on as before: the key is the same.
-    phone.add(cloud, &household.laptop).await;
+    phone.add(cloud, &phone.another(cloud, 3).await).await;
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use vestibule_protocol::credential::{
 };
 use vestibule_protocol::encoding::SecretBytes;
 use vestibule_protocol::keys::{HpkePrivateKey, KeyPurpose, SigningKey};
+use vestibule_protocol::login::LoginOperation;
 use vestibule_protocol::name::{ClientId, Domain};
 use vestibule_protocol::opaque::{ClientRegistration, CredentialIdentifier, Password, ServerSetup};
 use vestibule_protocol::request_signature::{self, CoveredRequest, RequestSignature, Service};
@@ -162,4 +163,21 @@ fn the_vectors_of_what_the_server_keeps_are_current() {
         },
     });
     assert_current("docs/vectors/server.json", &vectors);
+}
+
+#[test]
+fn the_vectors_of_logins_are_current() {
+    let operations = [
+        LoginOperation::RemoveClient { client_uuid: client_id().uuid },
+        LoginOperation::DeleteUser {},
+        LoginOperation::ResetIdentity { generation: 2 },
+    ];
+    let vectors = operations.map(|operation| {
+        json!({
+            "client_id": client_id().to_string(),
+            "operation": operation,
+            "context": hex(operation.opaque_context(&client_id())),
+        })
+    });
+    assert_current("docs/vectors/logins.json", &json!(vectors));
 }

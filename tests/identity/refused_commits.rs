@@ -95,9 +95,8 @@ async fn a_commit_is_sent_by_the_client_that_made_it() {
 async fn a_commit_of_another_users_identity_is_refused() {
     let members = Members::new().await;
     let mut bob = Device::first(&members.cloud, "bob@localhost", 9).await;
-    for seed in 10..12 {
+    for _ in 0..members.phone.position().epoch {
         bob.confirm(&members.cloud).await;
-        assert!(seed > 9);
     }
     let prepared = bob.prepare_update();
     let request = bob.request(&prepared);
@@ -261,7 +260,7 @@ async fn a_credential_that_was_renewed_since_is_not_put_back() {
 
 #[tokio::test]
 async fn nobody_enters_the_first_generation_by_itself() {
-    let mut members = Members::new().await;
+    let members = Members::new().await;
     let mut tablet = members.phone.added(&members.cloud, 3).await;
     members.cloud.confirm(&tablet.client).await;
     let follower = members.phone.identity().follower().clone();

@@ -48,7 +48,9 @@ impl<E: Endpoint> EndpointRequest<E> {
         };
         let request = decode_body::<E>(&raw)?;
         let (of_path, of_query) = (&event.path_parameters, &event.query_string_parameters);
-        let path = E::Path::read(|name| of_path.get(name).map(String::as_str).or_else(|| of_query.first(name)))?;
+        // A parameter that is given twice is as good as none.
+        let only = |name: &str| of_query.all(name).filter(|values| values.len() == 1).map(|values| values[0]);
+        let path = E::Path::read(|name| of_path.get(name).map(String::as_str).or_else(|| only(name)))?;
         let source = SourceAddress::new(event.request_context.http.source_ip.as_deref());
         Ok(Self { path, body: request, body_hash: Sha256::digest(&raw.body).into(), source, raw })
     }

@@ -8,7 +8,7 @@ use openmls::prelude::{
     PublicMessageIn, QueuedProposal, Sender, StagedCommit,
 };
 use openmls_rust_crypto::RustCrypto;
-use tls_codec::{DeserializeBytes as _, Serialize as _};
+use tls_codec::{DeserializeBytes as _, Serialize as _, Size as _, VLBytes};
 use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::keys::HpkePublicKey;
 use vestibule_protocol::name::ClientId;
@@ -56,6 +56,8 @@ struct Proposals {
     added: Option<Member>,
     removed: Vec<ClientId>,
     count: usize,
+    /// How many bytes they take in the commit.
+    length: usize,
 }
 
 impl CheckedCommit {
@@ -103,6 +105,9 @@ impl CheckedCommit {
             return Err(IdentityError::NoPath);
         }
         let proposals = Proposals::read(follower, &staged, committer_before.is_none())?;
+        if proposals_length(commit) != Some(proposals.length) {
+            return Err(IdentityError::ProposalNotAllowed);
+        }
 
         let group_id = follower.group.group_id().clone();
         let storage = PublicStorage::new(follower.stored.clone());
@@ -159,11 +164,25 @@ fn stage(follower: &Follower, message: PublicMessageIn) -> Result<StagedCommit, 
     }
 }
 
+/// How many bytes the proposals of a commit that decodes take in it (RFC 9420, sections 6 and 12.4). openmls hands out a
+/// proposal once that is there twice.
+fn proposals_length(commit: &[u8]) -> Option<usize> {
+    let opaque = |bytes| VLBytes::tls_deserialize_bytes(bytes).ok();
+    let (_group_id, rest) = opaque(commit.get(4..)?)?;
+    let sender = rest.get(8..)?;
+    let is_member = sender.first() == Some(&1);
+    let (_authenticated_data, rest) = opaque(sender.get(if is_member { 5 } else { 1 }..)?)?;
+    let (proposals, _) = opaque(rest.get(1..)?)?;
+    Some(proposals.as_slice().len())
+}
+
 impl Proposals {
     fn read(follower: &Follower, staged: &StagedCommit, is_entry: bool) -> Result<Self, IdentityError> {
         let mut proposals = Self::default();
         for queued in staged.queued_proposals() {
             proposals.count += 1;
+            // By value: a byte that says so, and the proposal.
+            proposals.length += 1 + queued.proposal().tls_serialized_len();
             proposals.read_one(follower, queued, is_entry)?;
         }
         if is_entry && proposals.count != 1 { Err(IdentityError::ProposalNotAllowed) } else { Ok(proposals) }

@@ -30,7 +30,7 @@ pub enum IdentityError {
     /// It has authenticated data.
     #[error("it has authenticated data")]
     AuthenticatedData,
-    /// It has a proposal that is neither Add nor Remove, or one by reference.
+    /// It has a proposal that is neither Add nor Remove (with an entry: not ExternalInit), one by reference, or one twice.
     #[error("it has a proposal that is not allowed")]
     ProposalNotAllowed,
     /// It has more than one Add.

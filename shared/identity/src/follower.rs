@@ -157,7 +157,9 @@ impl Follower {
         self.members().into_iter().find(|member| member.client_id.uuid == client)
     }
 
-    /// The clients that may enter this generation by an external commit and have not done so.
+    /// The clients that may enter this generation by an external commit and have not done so: of the confirmed members of
+    /// the last epoch of the generation before, those that are not in. Who had not entered that one in time has to start a
+    /// generation itself, or to be added.
     pub fn may_enter(&self) -> Vec<ClientUuid> {
         self.state.may_enter.iter().map(|entitlement| entitlement.client).collect()
     }

@@ -213,16 +213,21 @@ impl ClientCredentialPayload {
         }
     }
 
-    /// The rules that a client credential keeps for as long as it exists.
+    /// The rules that a client credential keeps for as long as it is valid.
     fn check(&self, signer: &AsIntermediateCredential, now: Timestamp) -> Result<(), CredentialError> {
+        self.check_issued(signer)?;
+        check_now(&self.expiration_data, now)
+    }
+
+    /// The rules that a client credential keeps for as long as it exists, expired or not.
+    fn check_issued(&self, signer: &AsIntermediateCredential) -> Result<(), CredentialError> {
         if self.signer_fingerprint != signer.fingerprint() {
             return Err(CredentialError::UnknownSigner);
         }
         if self.client_id.user_name.domain() != &signer.payload().domain {
             return Err(CredentialError::ForeignDomain);
         }
-        check_days(&self.expiration_data, MAX_CLIENT_CREDENTIAL_DAYS, Some(&signer.payload().expiration_data))?;
-        check_now(&self.expiration_data, now)
+        check_days(&self.expiration_data, MAX_CLIENT_CREDENTIAL_DAYS, Some(&signer.payload().expiration_data))
     }
 
     /// Additional rule for a credential about to be issued: its validity begins today or yesterday.
@@ -253,9 +258,20 @@ impl ClientCredential {
         signer: &AsIntermediateCredential,
         now: Timestamp,
     ) -> Result<Self, CredentialError> {
+        let credential = Self::verify_signer(bytes, signer)?;
+        check_now(&credential.payload().expiration_data, now)?;
+        Ok(credential)
+    }
+
+    /// Decodes a client credential and checks that `signer` issued it, whether it is valid now or not: a member of an
+    /// identity stays one when its credential expires.
+    ///
+    /// # Errors
+    /// [`CredentialError`].
+    pub fn verify_signer(bytes: &[u8], signer: &AsIntermediateCredential) -> Result<Self, CredentialError> {
         let unverified = Unverified::<ClientCredentialPayload>::from_bytes(bytes)?;
         let credential = unverified.verify(&signer.payload().verifying_key)?;
-        credential.payload().check(signer, now)?;
+        credential.payload().check_issued(signer)?;
         Ok(credential)
     }
 }

@@ -161,7 +161,7 @@ impl DeviceLabel {
     }
 }
 
-fn associated_data(client_id: &ClientId) -> Vec<u8> {
+pub(crate) fn associated_data(client_id: &ClientId) -> Vec<u8> {
     labelled("DeviceLabel", &client_id.tls_serialize_detached().expect("a client id is short"))
 }
 

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tls_codec::{DeserializeBytes, Size, VLByteSlice, VLBytes};
 use zeroize::{Zeroize, Zeroizing};
 
 /// How the message of a JSON error begins when a string is not base64url. The server turns it into a problem type of
@@ -27,7 +28,7 @@ fn deserialize_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u
     decode(&text).ok_or_else(|| D::Error::custom(format_args!("{NOT_BASE64URL} (RFC 4648, section 5)")))
 }
 
-/// Bytes of any number, such as a credential in TLS presentation language.
+/// Bytes of any number, such as a credential in TLS presentation language. On the wire `opaque<V>`.
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transparent))]
 pub struct Bytes(
@@ -55,6 +56,25 @@ impl Serialize for Bytes {
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserialize_bytes(deserializer).map(Self)
+    }
+}
+
+impl Size for Bytes {
+    fn tls_serialized_len(&self) -> usize {
+        VLByteSlice(&self.0).tls_serialized_len()
+    }
+}
+
+impl tls_codec::Serialize for Bytes {
+    fn tls_serialize<W: std::io::Write>(&self, writer: &mut W) -> Result<usize, tls_codec::Error> {
+        VLByteSlice(&self.0).tls_serialize(writer)
+    }
+}
+
+impl DeserializeBytes for Bytes {
+    fn tls_deserialize_bytes(bytes: &[u8]) -> Result<(Self, &[u8]), tls_codec::Error> {
+        let (bytes, rest) = VLBytes::tls_deserialize_bytes(bytes)?;
+        Ok((Self(bytes.into()), rest))
     }
 }
 

@@ -3,12 +3,20 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use ed25519_dalek::Signer as _;
 use rand::{CryptoRng, RngCore};
 use tls_codec::{DeserializeBytes, Size, VLByteSlice, VLBytes};
 use zeroize::Zeroizing;
 
 use crate::encoding::SecretBytes;
+
+mod plain_ed25519;
+#[cfg(test)]
+mod remembered_ed25519;
+
+#[cfg(not(test))]
+use plain_ed25519 as ed25519;
+#[cfg(test)]
+use remembered_ed25519 as ed25519;
 
 /// What a signature key is for.
 pub trait KeyPurpose: Send + Sync + 'static {
@@ -63,7 +71,7 @@ impl<P: KeyPurpose> SigningKey<P> {
 
     /// Signs `message`. Callers in this crate label what they sign.
     pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.key.sign(message).to_bytes()
+        ed25519::sign(&self.key, message)
     }
 }
 
@@ -104,9 +112,7 @@ impl<P> VerifyingKey<P> {
     /// Whether `signature` is this key's over `message`. Low-order keys, non-canonical encodings and malleable
     /// signatures are refused.
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
-        let signature = ed25519_dalek::Signature::from_bytes(signature);
-        ed25519_dalek::VerifyingKey::from_bytes(&self.bytes)
-            .is_ok_and(|key| key.verify_strict(message, &signature).is_ok())
+        ed25519::verifies(&self.bytes, message, signature)
     }
 }
 

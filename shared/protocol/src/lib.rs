@@ -16,6 +16,7 @@ pub mod key_server;
 pub mod keys;
 pub mod leaf_credential;
 pub mod limits;
+pub mod linking;
 pub mod login;
 pub mod name;
 pub mod opaque;

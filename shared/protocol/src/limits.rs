@@ -144,6 +144,12 @@ pub const MAX_IDENTITY_REQUEST_LENGTH: usize = 132 * 1024;
 /// How many commits of an identity are in one answer.
 pub const IDENTITY_PAGE_LENGTH: usize = 100;
 
+/// How many bytes the state bundles of a linking may have together: with the rest they fit a mailbox.
+pub const MAX_STATE_BUNDLES_LENGTH: usize = 1536 * 1024;
+
+/// How many bytes of them are in one message, but for the last.
+pub const STATE_BUNDLES_CHUNK_LENGTH: usize = 64 * 1024;
+
 /// The largest message that a queue takes, in bytes: with all that stands around it, it fits the longest ciphertext.
 pub const MAX_QUEUE_MESSAGE_LENGTH: usize = 60 * 1024;
 

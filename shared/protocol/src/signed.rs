@@ -19,6 +19,7 @@ use tls_codec::{DeserializeBytes, Serialize as _, VLByteSlice, VLBytes};
 use crate::encoding::Bytes;
 use crate::keys::{KeyPurpose, SigningKey, VerifyingKey};
 use crate::limits::MAX_SIGNED_STRUCTURE_LENGTH;
+use crate::text_form::bytes_text_form;
 
 /// The payload of a signed structure.
 pub trait SignedPayload: tls_codec::Serialize + DeserializeBytes {
@@ -60,17 +61,12 @@ impl From<[u8; 32]> for Fingerprint {
     }
 }
 
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&crate::encoding::encode(&self.0))
-    }
-}
+bytes_text_form!(Fingerprint, FingerprintError);
 
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, formatter)
-    }
-}
+/// The text is not a fingerprint: 32 bytes as 43 characters of base64url are wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a fingerprint is 32 bytes in base64url without padding")]
+pub struct FingerprintError;
 
 /// What the signature covers.
 fn sign_content<P: SignedPayload>(payload: &[u8]) -> Vec<u8> {

@@ -16,7 +16,7 @@ use crate::problem::{Problem, ProblemType};
 use crate::time::Timestamp;
 
 mod chat;
-mod dice;
+pub(crate) mod dice;
 mod mischief;
 mod relay;
 mod tests;
@@ -25,10 +25,10 @@ use dice::Dice;
 use mischief::{Mischief, OldSession};
 use relay::{Addressed, Relay};
 
-const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
 /// From how many different beginnings the runs of all seeds start. SPAKE2 is computed once for each.
-const BEGINNINGS: u64 = 16;
+pub(crate) const BEGINNINGS: u64 = 16;
 
 /// After how many steps without mischief everything must have come to an end.
 const MAX_SETTLING_STEPS: usize = 2000;
@@ -40,6 +40,14 @@ pub(crate) trait Application: Serialize + DeserializeOwned {
 
     /// Sends what there is to send now. Called whenever something has happened and the session is secured.
     fn act(&mut self, session: &mut SecuredSession<'_>);
+
+    /// Whether there is more to do, for which what has been done must be on the disk.
+    fn awaits_saving(&self) -> bool {
+        false
+    }
+
+    /// The session has ended before both devices had said all. Called again after every restart.
+    fn ended(&mut self) {}
 }
 
 /// What can happen in a world, as chances in a thousand for each step.
@@ -49,6 +57,8 @@ pub(crate) struct Behaviour {
     pub(crate) disconnect: u32,
     /// A process is killed and begins again from what it saved last.
     pub(crate) kill: u32,
+    /// A process with a secured session is killed after it has acted, and before it has saved that.
+    pub(crate) kill_before_saving: u32,
     /// A frame is delivered twice.
     pub(crate) duplicate: u32,
     /// A frame overtakes others.
@@ -119,7 +129,7 @@ impl<A: Application> World<A> {
             existing.pairing.random_string = super::RandomString::from_bytes([first, second ^ 1]);
         }
         let sessions = [Session::new_device(new, &mut new_rng), Session::existing_device(existing, &mut existing_rng)];
-        let keeps_disk = behaviour.kill > 0;
+        let keeps_disk = behaviour.kill + behaviour.kill_before_saving > 0;
         let mut devices = sessions.into_iter().zip(applications).map(|(session, application)| {
             let disk = keeps_disk.then(String::new);
             let mut device = Device {
@@ -158,6 +168,7 @@ impl<A: Application> World<A> {
         self.settle();
         for device in &mut self.devices {
             device.session.tick(NOW.saturating_add(2 * RENDEZVOUS_LIFETIME));
+            device.tell_end();
         }
     }
 
@@ -182,8 +193,7 @@ impl<A: Application> World<A> {
             return;
         }
         if self.happens(self.behaviour.kill) {
-            self.disconnect(side);
-            self.devices[side].restart();
+            self.kill(side);
         } else if self.happens(self.behaviour.disconnect) {
             self.disconnect(side);
         } else if self.happens(self.behaviour.mischief) {
@@ -274,14 +284,28 @@ impl<A: Application> World<A> {
         device.receive(frame, self.is_textual);
         // A session that has not been saved gives nothing that follows from the frame.
         self.pump(side);
-        if is_killed {
+        if is_killed || self.dies_before_saving(side) {
             // After it took the frame, before it wrote that down.
-            self.disconnect(side);
-            self.devices[side].restart();
-        } else {
+            return self.kill(side);
+        }
+        self.devices[side].save();
+        self.pump(side);
+        while self.devices[side].act_after_saving() {
+            if self.dies_before_saving(side) {
+                return self.kill(side);
+            }
             self.devices[side].save();
             self.pump(side);
         }
+    }
+
+    fn dies_before_saving(&mut self, side: usize) -> bool {
+        self.devices[side].was_secured && self.happens(self.behaviour.kill_before_saving)
+    }
+
+    fn kill(&mut self, side: usize) {
+        self.disconnect(side);
+        self.devices[side].restart();
     }
 
     fn pump(&mut self, side: usize) {
@@ -318,12 +342,34 @@ impl<A: Application> Device<A> {
                     assert!(self.was_secured, "a message before the handshake was done");
                     self.application.receive(message.as_bytes());
                 }
-                Event::Ended(reason) => self.check_reason(&reason),
+                Event::Ended(reason) => {
+                    self.check_reason(&reason);
+                    self.application.ended();
+                }
                 Event::PeerArrived | Event::PeerLeft | Event::PeerClosed | Event::Finished | Event::TryLater(_) => {}
             }
         }
+        self.act();
+    }
+
+    /// Does what had to wait for the saving, if there is anything.
+    fn act_after_saving(&mut self) -> bool {
+        let is_wanted = self.application.awaits_saving() && self.session.secured().is_some();
+        if is_wanted {
+            self.act();
+        }
+        is_wanted
+    }
+
+    fn act(&mut self) {
         if let Some(mut secured) = self.session.secured() {
             self.application.act(&mut secured);
+        }
+    }
+
+    fn tell_end(&mut self) {
+        if matches!(self.session.progress(), Progress::Ended(_)) {
+            self.application.ended();
         }
     }
 
@@ -351,5 +397,6 @@ impl<A: Application> Device<A> {
         if let Progress::Ended(reason) = self.session.progress() {
             self.check_reason(reason);
         }
+        self.tell_end();
     }
 }

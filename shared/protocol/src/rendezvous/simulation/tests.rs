@@ -5,8 +5,16 @@ use super::*;
 use crate::rendezvous::frame::MailboxOutcome;
 
 /// A network that loses, repeats and reorders, and a relay that says "try later".
-const UNRELIABLE: Behaviour =
-    Behaviour { disconnect: 40, kill: 0, duplicate: 60, reorder: 200, refuse: 40, mischief: 0, steps: 50 };
+const UNRELIABLE: Behaviour = Behaviour {
+    disconnect: 40,
+    kill: 0,
+    kill_before_saving: 0,
+    duplicate: 60,
+    reorder: 200,
+    refuse: 40,
+    mischief: 0,
+    steps: 50,
+};
 
 /// The same, and a relay that does what it wants.
 const HOSTILE: Behaviour = Behaviour { mischief: 120, ..UNRELIABLE };
