@@ -4,6 +4,8 @@
 
 mod clients;
 mod identity;
+mod qs_records;
+mod queues;
 mod rendezvous;
 
 use std::future::Future;
@@ -252,7 +254,9 @@ const SCENARIOS: &[Scenario] = &[
 
 /// Every scenario.
 pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
-    [REGISTRATION, clients::SCENARIOS, identity::SCENARIOS, SCENARIOS, rendezvous::SCENARIOS].into_iter().flatten()
+    let of_services = [REGISTRATION, clients::SCENARIOS, identity::SCENARIOS, SCENARIOS];
+    let of_queues = [qs_records::SCENARIOS, queues::SCENARIOS];
+    of_services.into_iter().chain(of_queues).chain([rendezvous::SCENARIOS]).flatten()
 }
 
 /// Alice opens a session, as anybody or as one of her clients.

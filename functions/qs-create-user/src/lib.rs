@@ -12,7 +12,7 @@ use vestibule_backend::{Clock, EndpointRequest, Environment, HttpFunction, Start
 use vestibule_protocol::endpoint::{CreateQsUser, CreateQsUserRequest, CreateQsUserResponse};
 use vestibule_protocol::friendship::FriendshipTokenHash;
 use vestibule_protocol::keys::{QsUserRecordKey, VerifyingKey};
-use vestibule_protocol::problem::{Problem, ProblemType};
+use vestibule_protocol::problem::Problem;
 use vestibule_protocol::queuing::QsUserId;
 use vestibule_protocol::request_signature::Service;
 

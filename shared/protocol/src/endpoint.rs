@@ -51,7 +51,7 @@ pub use rendezvous::{
     JoinRendezvousResponse, RendezvousPath,
 };
 
-/// Every endpoint, in the order of the design.
+/// Every endpoint, service by service; the queues of both services stand together.
 pub const ENDPOINTS: &[&Description] = &[
     &GetCredentials::DESCRIPTION,
     &InitiateRegistration::DESCRIPTION,
@@ -70,6 +70,17 @@ pub const ENDPOINTS: &[&Description] = &[
     &PublishKeyPackages::DESCRIPTION,
     &GetKeyPackages::DESCRIPTION,
     &ClaimKeyPackages::DESCRIPTION,
+    &CreateQsClient::DESCRIPTION,
+    &GetQsUser::DESCRIPTION,
+    &UpdateQsUser::DESCRIPTION,
+    &DeleteQsUser::DESCRIPTION,
+    &UpdateQsClient::DESCRIPTION,
+    &DeleteQsClient::DESCRIPTION,
+    &EnqueueQsMessage::DESCRIPTION,
+    &DequeueQsMessages::DESCRIPTION,
+    &ClaimConnectionPackages::DESCRIPTION,
+    &EnqueueMessage::DESCRIPTION,
+    &DequeueMessages::DESCRIPTION,
     &CreateRendezvous::DESCRIPTION,
     &JoinRendezvous::DESCRIPTION,
 ];

@@ -21,6 +21,8 @@ pub struct ClientQueuePath {
 }
 
 impl Path for ClientQueuePath {
+    const QUERY_PARAMETERS: &'static [&'static str] = &["from"];
+
     fn expand(&self, template: &str) -> String {
         let ClientId { user_name, uuid } = self.client_id.clone();
         ClientPath { user_name, client_uuid: uuid }.expand(template)
@@ -45,6 +47,8 @@ pub struct QsQueuePath {
 }
 
 impl Path for QsQueuePath {
+    const QUERY_PARAMETERS: &'static [&'static str] = &["from"];
+
     fn expand(&self, template: &str) -> String {
         QsClientPath { qs_client_id: self.qs_client_id }.expand(template)
     }
