@@ -10,6 +10,7 @@ mod identity;
 mod key_server;
 mod permissions;
 mod provisioning;
+mod queues;
 mod queuing_service;
 mod registration;
 mod rendezvous;
