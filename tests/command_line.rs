@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+mod linking;
+
 /// The directory of the workspace's binaries. Cargo builds those of other packages only when asked to.
 fn binaries() -> &'static Path {
     static BINARIES: OnceLock<PathBuf> = OnceLock::new();
@@ -96,7 +98,7 @@ fn a_user_registers_with_the_command_and_a_killed_server_forgets_nothing() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(output.stderr.is_empty());
     let names: Vec<_> = events(&output).iter().map(|event| event["event"].clone()).collect();
-    assert_eq!(names, [&["stage"; 10][..], &["registered"]].concat());
+    assert_eq!(names, [&["stage"; 12][..], &["registered"]].concat());
     let registered = events(&output).pop().unwrap();
     assert_eq!(registered["user_name"], "alice@localhost");
 
@@ -119,13 +121,32 @@ fn a_user_registers_with_the_command_and_a_killed_server_forgets_nothing() {
 }
 
 #[test]
+fn a_password_is_changed_and_the_audit_log_tells_of_it() {
+    let dev = Dev::start(&["--memory"]);
+    let home = tempfile::tempdir().unwrap();
+    let register = ["register", "alice@localhost", "--device", "phone", "--password-stdin"];
+    assert_eq!(vestibule(&dev, home.path(), &register, "correct horse\n").status.code(), Some(0));
+    let change = ["--json", "password", "change", "--password-stdin"];
+    let output = vestibule(&dev, home.path(), &change, "correct horse\nbattery staple\n");
+    assert_eq!(events(&output), [serde_json::json!({"event": "password-changed"})]);
+    let output = vestibule(&dev, home.path(), &["--json", "audit", "--password-stdin"], "battery staple\n");
+    let audit = &events(&output)[0];
+    assert_eq!((&audit["event"], &audit["chain"]), (&"audit".into(), &"intact".into()));
+    let actions: Vec<_> = audit["entries"].as_array().unwrap().iter().map(|entry| entry["action"].clone()).collect();
+    assert_eq!(actions, ["audit-log-read", "password-changed", "storage-key-retrieved", "registration-completed"]);
+    let output = vestibule(&dev, home.path(), &["--json", "audit", "--password-stdin"], "correct horse\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(events(&output)[0]["problem"], "urn:vestibule:client:wrong-password");
+}
+
+#[test]
 fn a_registration_killed_again_and_again_is_completed_by_the_run_that_lives() {
     let dev = Dev::start(&["--memory"]);
     let home = tempfile::tempdir().unwrap();
     let arguments = ["--json", "register", "alice@localhost", "--device", "phone", "--password-stdin"];
     // Each run gets a little further than it says before it is killed.
     let mut kills = 0;
-    for lines in [1, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8, 9] {
+    for lines in [1, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8, 9, 10, 11] {
         let mut process = start(&dev.url, home.path(), &arguments, "correct horse\n");
         let mut output = BufReader::new(process.stdout.take().unwrap());
         let mut line = String::new();
@@ -170,72 +191,6 @@ fn a_friend_claims_with_the_code_that_the_command_printed() {
     let status = vestibule_at("http://127.0.0.1:1", alice.path(), &["--json", "status"], "");
     assert_eq!(status.status.code(), Some(0), "{status:?}");
     assert!(events(&status)[0]["key_packages"].is_null());
-}
-
-/// A device that waits for another one, and the code that it shows.
-fn waiting_device(dev: &Dev, home: &Path) -> (Child, BufReader<ChildStdout>, String) {
-    let mut process = start(&dev.url, home, &["--json", "rendezvous", "new"], "");
-    let mut output = BufReader::new(process.stdout.take().unwrap());
-    let mut line = String::new();
-    output.read_line(&mut line).unwrap();
-    let code: Value = serde_json::from_str(&line).unwrap();
-    assert_eq!(code["event"], "code");
-    (process, output, code["words"].as_str().unwrap().to_owned())
-}
-
-/// The events that a process has left to say, and how it ends.
-fn rest(mut process: Child, output: BufReader<ChildStdout>) -> (Vec<String>, Option<i32>) {
-    let events = output.lines().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
-    let events = events.map(|event| event["event"].as_str().unwrap().to_owned()).collect();
-    (events, process.wait().unwrap().code())
-}
-
-#[test]
-fn two_devices_find_each_other_by_what_a_person_types() {
-    let dev = Dev::start(&["--memory"]);
-    let (phone, laptop) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (phone, laptop) = (phone.path(), laptop.path().join("home"));
-    let registered = vestibule(&dev, phone, &["register", "alice@localhost", "--password-stdin"], "correct horse\n");
-    assert_eq!(registered.status.code(), Some(0), "{registered:?}");
-
-    let (waiting, output, code) = waiting_device(&dev, &laptop);
-    let typed: Vec<String> = code.split('-').map(str::to_uppercase).collect();
-    let arguments: Vec<&str> =
-        ["--json", "rendezvous", "join"].into_iter().chain(typed.iter().map(String::as_str)).collect();
-    let joined = vestibule(&dev, phone, &arguments, "");
-    assert_eq!(joined.status.code(), Some(0), "{joined:?}");
-    let names: Vec<_> = events(&joined).iter().map(|event| event["event"].as_str().unwrap().to_owned()).collect();
-    assert!(names.ends_with(&["secured".into(), "message".into(), "finished".into()]), "{names:?}");
-    let (names, status) = rest(waiting, output);
-    assert_eq!(status, Some(0));
-    assert_eq!(names, ["peer-joined", "secured", "message", "finished"]);
-
-    // Once more, with a word that is one of the list and not the right one.
-    let (waiting, output, code) = waiting_device(&dev, &laptop);
-    let (right, _) = code.rsplit_once('-').unwrap();
-    let wrong = if code.ends_with("adroitness") { "adviser" } else { "adroitness" };
-    let joined = vestibule(&dev, phone, &["--json", "rendezvous", "join", &format!("{right}-{wrong}")], "");
-    assert_eq!(joined.status.code(), Some(1), "{joined:?}");
-    let (names, status) = rest(waiting, output);
-    assert_eq!(status, Some(1));
-    assert_eq!(names, ["peer-joined", "aborted", "error"]);
-    // The right one comes too late.
-    let late = vestibule(&dev, phone, &["--json", "rendezvous", "join", &code], "");
-    assert_eq!(events(&late)[0]["problem"], "urn:vestibule:problem:rendezvous-code-joined");
-}
-
-#[test]
-fn a_waiting_device_that_is_killed_gives_its_code_up_and_shows_another() {
-    let dev = Dev::start(&["--memory"]);
-    let laptop = tempfile::tempdir().unwrap();
-    let home = laptop.path().join("home");
-    let (mut killed, _output, first) = waiting_device(&dev, &home);
-    killed.kill().unwrap();
-    killed.wait().unwrap();
-    let (mut waiting, _output, second) = waiting_device(&dev, &home);
-    assert_ne!(first, second);
-    waiting.kill().unwrap();
-    waiting.wait().unwrap();
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub(crate) struct Scenario {
     pub(crate) function: &'static str,
     /// Brings a fresh cloud to the point where the function is called. The same in every cloud.
     pub(crate) prepare: fn(&TestCloud) -> Pin<Box<dyn Future<Output = Prepared> + Send + '_>>,
-    /// The most DynamoDB calls that one request may make (design, section 7), the rate limit's apart.
+    /// How many DynamoDB calls one request makes (design, section 7), the rate limit's apart.
     pub(crate) budget: usize,
     /// Against how many rate limits one request counts.
     pub(crate) rate_limits: usize,

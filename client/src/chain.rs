@@ -137,13 +137,19 @@ impl TrustedChains {
         Err(reason)
     }
 
+    /// The intermediates.
+    pub(crate) fn intermediates(&self) -> &[AsIntermediateCredential] {
+        &self.intermediates
+    }
+
     /// What other users' credentials are judged by.
     pub(crate) fn trusted(&self) -> TrustedCredentials<'_> {
         TrustedCredentials { intermediates: &self.intermediates, revoked: &self.revoked }
     }
 }
 
-fn revoked_fingerprints(list: &[Bytes]) -> Result<Vec<Fingerprint>, CredentialsError> {
+/// Reads the names of what was revoked.
+pub(crate) fn revoked_fingerprints(list: &[Bytes]) -> Result<Vec<Fingerprint>, CredentialsError> {
     let fingerprint = |bytes: &Bytes| <[u8; 32]>::try_from(bytes.0.as_slice()).map(Fingerprint::from);
     list.iter().map(fingerprint).collect::<Result<_, _>>().map_err(|_| CredentialsError::MalformedRevocation)
 }

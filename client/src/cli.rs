@@ -7,9 +7,9 @@
 //!
 //! | `event` | fields |
 //! |---|---|
-//! | `stage` | `name` (`initiate`, `finish`, `key-server`, `queuing-service`, `key-packages`), `state` (`started`, `resumed`, `done`) |
+//! | `stage` | `name` (`initiate`, `finish`, `identity`, `key-server`, `queuing-service`, `key-packages`), `state` (`started`, `resumed`, `done`) |
 //! | `registered` | `user_name`, `client_id`, `qs_user_id`, `qs_client_id` |
-//! | `status` | `user_name`, `device`, `credential_expires_at` (RFC 3339, UTC), `key_packages` (`remaining`, `last_resort_uses`) |
+//! | `status` | `user_name`, `device`, `credential_expires_at` (RFC 3339, UTC), `device_changes` (since the last time; a list of `change` (`added`, `confirmed`, `removed`), `name`, `client_id`), `key_packages` (`remaining`, `last_resort_uses`) |
 //! | `published` | `count` (of those that are claimed once each), `last_resort` (`true`: there always is one beside them) |
 //! | `friendship-code` | `code` |
 //! | `claimed` | `packages` (a list of `key_package_ref`, `last_resort`, `user_name`) |
@@ -20,16 +20,22 @@
 //! | `code` | `words`, `digits`, `uri`, `expires_at` (RFC 3339, UTC) |
 //! | `peer-joined` | |
 //! | `secured` | |
-//! | `message` | `text` |
-//! | `finished` | |
-//! | `aborted` | `reason` (`connection-ended`, `cancelled`, `peer-cancelled`, `expired`, `state-lost`, `tampered`, `relay-misbehaved`, `refused`) |
+//! | `approval` | `user_name`, `device`: what there is to be decided, or was with `--yes` |
+//! | `linked` | `user_name`, `client_id`, `device` |
+//! | `aborted` | `reason`: of the connection `connection-ended`, `cancelled`, `peer-cancelled`, `expired`, `state-lost`, `tampered`, `relay-misbehaved`, `refused`; of the linking `declined`, `peer-declined`, `another-user`, `another-root`, `request-refused`, `credential-refused`, `key-package-refused`, `handover-refused`, `client-limit`, `approver-removed`, `not-confirmed`, `protocol-violation`, `failed` |
+//! | `devices` | `devices` (a list of `name`, `client_id`, `added_at` (RFC 3339, UTC), `confirmed`, `this`) |
+//! | `device-removed` | `name`, `client_id` |
+//! | `identity-reset` | `generation`, `removed` (`name`, `client_id`; `null` if no device had to be) |
 //! | `error` | `problem` (a URN: the server's problem type or one of [`Error::urn`]'s), `detail` |
 //!
-//! If the supply is not known, `key_packages` is `null` and `key_packages_problem` says why, as an error's `problem` does.
+//! If the supply is not known, `key_packages` is `null` and `key_packages_problem` says why, as an error's `problem` does; the
+//! same goes for `device_changes` and `device_changes_problem`. A device's `name` and `added_at` are `null` before it has
+//! confirmed itself.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser as _;
 
@@ -40,18 +46,25 @@ use crate::password::PasswordUse;
 use crate::server_url::ServerUrlError;
 
 mod arguments;
+mod devices;
+mod linking;
 mod password;
 mod places;
-mod rendezvous;
 mod report;
 
 use arguments::{Arguments, ChangePassword, Command, KeyPackages, OfUser, PasswordCommand, Register, StorageKey};
+use linking::Questions;
+pub use linking::ReadLine;
 use password::PasswordPrompt;
 use report::Report;
 use vestibule_protocol::friendship::FriendshipCodeError;
 use vestibule_protocol::name::{NameError, UserName};
 use vestibule_protocol::opaque::Password;
 use vestibule_protocol::rendezvous::PairingError;
+use zeroize::Zeroizing;
+
+/// Room for a line that is typed, in bytes: one that fits leaves no copy behind.
+const LINE_CAPACITY: usize = 4096;
 
 /// What a command reads and writes.
 pub struct Streams<'a> {
@@ -61,8 +74,10 @@ pub struct Streams<'a> {
     pub stdout: &'a mut (dyn Write + Send),
     /// Where errors go.
     pub stderr: &'a mut (dyn Write + Send),
-    /// Whether somebody can be asked for a password.
+    /// Whether somebody can be asked.
     pub can_ask: bool,
+    /// Where the answers to questions come from, other than passwords.
+    pub read_line: ReadLine,
     /// Whether somebody watches stderr: progress is then drawn there.
     pub is_watched: bool,
 }
@@ -72,6 +87,7 @@ pub fn main() -> ExitCode {
     let (mut stdin, mut stdout, mut stderr) = (BufReader::new(io::stdin()), io::stdout(), io::stderr());
     let streams = Streams {
         can_ask: io::stdin().is_terminal(),
+        read_line: Arc::new(read_line),
         is_watched: io::stderr().is_terminal(),
         stdin: &mut stdin,
         stdout: &mut stdout,
@@ -79,6 +95,13 @@ pub fn main() -> ExitCode {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
     ExitCode::from(runtime.block_on(run(std::env::args_os(), streams, |options| options)))
+}
+
+/// Reads a line of this process's input.
+fn read_line() -> io::Result<Zeroizing<String>> {
+    let mut line = Zeroizing::new(String::with_capacity(LINE_CAPACITY));
+    io::stdin().read_line(&mut line)?;
+    Ok(line)
 }
 
 /// Runs a command line, the program's name first, and gives its exit code. `adjust` may change what the client is
@@ -96,10 +119,11 @@ pub async fn run(
             return u8::try_from(usage.exit_code()).unwrap_or(2);
         }
     };
-    let Streams { stdin, stdout, stderr, can_ask, is_watched } = streams;
+    let Streams { stdin, stdout, stderr, can_ask, read_line, is_watched } = streams;
     let mut report = Report::new(stdout, stderr, arguments.json, is_watched);
     let prompt = PasswordPrompt::new(stdin, can_ask, report.spinner());
-    match execute(arguments, &mut report, prompt, adjust).await {
+    let questions = Questions { read_line, can_ask };
+    match execute(arguments, &mut report, prompt, questions, adjust).await {
         Ok(()) => 0,
         Err(error) => {
             report.error(&error);
@@ -123,6 +147,8 @@ enum CommandError {
     FriendshipCode(#[from] FriendshipCodeError),
     #[error(transparent)]
     Pairing(#[from] PairingError),
+    #[error("the code that the new device shows is missing, and there is no terminal to ask for it on")]
+    CodeMissing,
     #[error("it is not known where your data belongs: name a directory with --home")]
     NoHome,
 }
@@ -136,6 +162,7 @@ impl CommandError {
             Self::TrustedRoot => local_urn("invalid-fingerprint"),
             Self::FriendshipCode(_) => local_urn("invalid-friendship-code"),
             Self::Pairing(_) => local_urn("invalid-rendezvous-code"),
+            Self::CodeMissing => local_urn("nobody-to-ask"),
             Self::NoHome => local_urn("home-unusable"),
         }
     }
@@ -145,6 +172,7 @@ async fn execute(
     arguments: Arguments,
     report: &mut Report<'_>,
     prompt: PasswordPrompt<'_>,
+    questions: Questions,
     adjust: impl FnOnce(Options) -> Options,
 ) -> Result<(), CommandError> {
     let home = arguments.home.clone().or_else(places::default_home).ok_or(CommandError::NoHome)?;
@@ -159,7 +187,19 @@ async fn execute(
             }
             execute_register(&register, Client::open(adjust(options))?, report, prompt).await
         }
-        Command::Status => execute_status(Client::open(adjust(options))?, report).await,
+        Command::Status => devices::execute_status(Client::open(adjust(options))?, report).await,
+        Command::Link(link) => {
+            linking::execute_link(&link, adjust(options), questions, report, tokio::signal::ctrl_c()).await
+        }
+        Command::Approve(approve) => {
+            linking::execute_approve(&approve, adjust(options), questions, report, tokio::signal::ctrl_c()).await
+        }
+        Command::Devices(devices) => {
+            devices::execute_devices(&devices, Client::open(adjust(options))?, report, prompt).await
+        }
+        Command::Identity(command) => {
+            devices::execute_identity(&command, Client::open(adjust(options))?, report, prompt).await
+        }
         Command::KeyPackages(KeyPackages::Publish(publish)) => {
             let count = publish.count()?;
             let published = Client::open(adjust(options))?.publish_key_packages(count).await?;
@@ -192,9 +232,6 @@ async fn execute(
             Ok(())
         }
         Command::Unlock(of_user) => execute_unlock(&of_user, adjust(options), report, prompt).await,
-        Command::Rendezvous(command) => {
-            rendezvous::execute(&command, adjust(options), report, tokio::signal::ctrl_c()).await
-        }
     }
 }
 
@@ -242,14 +279,6 @@ async fn execute_unlock(
     let password = prompt.ask("Password: ", PasswordUse::Current, of_user.password_stdin).map_err(Error::from)?;
     Client::unlock(options, &user_name, password).await?;
     report.unlocked(user_name.as_str(), true);
-    Ok(())
-}
-
-/// What the home says is shown whatever becomes of the rest.
-async fn execute_status(mut client: Client, report: &mut Report<'_>) -> Result<(), CommandError> {
-    let status = client.status()?;
-    let supply = client.refill_key_packages().await;
-    report.status(&status, &supply);
     Ok(())
 }
 

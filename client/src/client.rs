@@ -1,6 +1,8 @@
 //! A client: a home directory, a server, and what can be done with them.
 
+mod devices;
 mod key_server;
+mod linking;
 mod options;
 mod rendezvous;
 
@@ -101,7 +103,7 @@ impl Client {
         let state = self.load()?.ok_or(Error::NotRegistered)?;
         let account = state.account.ok_or(Error::NotRegistered)?;
         let Some(client_credential) = account.client_credential() else {
-            return Err(Error::RegistrationUnderWay(account.user_name));
+            return Err(account.incomplete());
         };
         let credential = Unverified::<ClientCredentialPayload>::from_bytes(&client_credential.0)
             .map_err(|error| Error::ClientCredentialRefused(error.into()))?;
@@ -169,14 +171,12 @@ impl Client {
     pub fn friendship_code(&self) -> Result<FriendshipCode, Error> {
         let session = self.session()?;
         let account = session.account();
-        match &account.pseudonym {
-            Some(pseudonym) if account.has_pseudonym() => Ok(FriendshipCode {
-                token: pseudonym.friendship_token.clone(),
-                encryption_key: pseudonym.friendship_encryption_key.clone(),
-                user_name: account.user_name.clone(),
-            }),
-            _ => Err(Error::RegistrationUnderWay(account.user_name.clone())),
-        }
+        let secrets = account.shared_secrets().ok_or_else(|| account.incomplete())?;
+        Ok(FriendshipCode {
+            token: secrets.friendship_token.clone(),
+            encryption_key: secrets.friendship_encryption_key.clone(),
+            user_name: account.user_name.clone(),
+        })
     }
 
     /// Claims a KeyPackage of each of the clients of the user in a friend's `code`, and checks everything about them:
@@ -255,7 +255,7 @@ impl Registered {
     fn of(account: &Account) -> Result<Self, Error> {
         let state = account.pseudonym.as_ref().map(|pseudonym| &pseudonym.queuing_service);
         let Some(QueuingServiceState::Created { qs_user_id, qs_client_id }) = state else {
-            return Err(Error::RegistrationUnderWay(account.user_name.clone()));
+            return Err(account.incomplete());
         };
         Ok(Self {
             user_name: account.user_name.clone(),
@@ -293,6 +293,8 @@ fn check_device_name(device_name: &str) -> Result<(), Error> {
 /// A home has one account.
 fn check_user_name(account: &Account, user_name: &UserName) -> Result<(), Error> {
     match (account.user_name == *user_name, account.is_registered()) {
+        (_, true) if account.is_linked() => Err(Error::AlreadyLinked(account.user_name.clone())),
+        (_, false) if account.is_linked() => Err(account.incomplete()),
         (true, _) => Ok(()),
         (false, true) => Err(Error::AlreadyRegistered(account.user_name.clone())),
         (false, false) => Err(Error::RegistrationUnderWay(account.user_name.clone())),

@@ -1,10 +1,12 @@
 //! Everything that can go wrong, each in a line that a person can act on.
 
+use vestibule_identity::IdentityError;
 use vestibule_key_packages::{ClaimError, MakingError};
 use vestibule_protocol::credential::CredentialError;
 use vestibule_protocol::device_label::DeviceNameError;
 use vestibule_protocol::key_server::ClientSessionError;
 use vestibule_protocol::limits::MAX_KEY_PACKAGES;
+use vestibule_protocol::linking::Ending;
 use vestibule_protocol::name::UserName;
 use vestibule_protocol::opaque::OpaqueError;
 use vestibule_protocol::problem::ProblemType;
@@ -12,6 +14,7 @@ use vestibule_protocol::problem::ProblemType;
 use crate::api::ApiError;
 use crate::chain::CredentialsError;
 use crate::home::HomeError;
+use crate::identity::IdentityFailure;
 use crate::password::PasswordError;
 use crate::queuing::QsKeysError;
 use crate::rendezvous::RendezvousError;
@@ -74,6 +77,21 @@ pub enum Error {
     /// What was claimed with a friendship code is not what it must be.
     #[error("the claimed KeyPackages are refused: {0}")]
     ClaimRefused(#[from] ClaimError),
+    /// The identity cannot be followed or changed.
+    #[error(transparent)]
+    Identity(#[from] IdentityFailure),
+    /// Two devices were not linked.
+    #[error("the device is not linked: {0}")]
+    Linking(Ending),
+    /// The new device's KeyPackage is not one of its client's for the identity.
+    #[error("the device is not linked, its KeyPackage is not acceptable: {0}")]
+    KeyPackageRefused(IdentityError),
+    /// What the existing device handed over does not fit the user's identity.
+    #[error("the device is not linked: what the other device handed over does not fit the server's history")]
+    HandoverRefused,
+    /// There is nobody to answer.
+    #[error("there is nobody to ask: answer on a terminal, or use --yes")]
+    NobodyToAsk,
     /// Two devices do not come together.
     #[error(transparent)]
     Rendezvous(#[from] RendezvousError),
@@ -92,6 +110,30 @@ pub enum Error {
     /// The home has a registration under way.
     #[error("a registration as {0} is under way on this device: complete it with `vestibule register {0}`")]
     RegistrationUnderWay(UserName),
+    /// The home has a linking under way that only the server can decide.
+    #[error("this device is being linked to {0}: run `vestibule link` again to find out what came of it")]
+    LinkingUnderWay(UserName),
+    /// The home's account was linked.
+    #[error("this device is one of {0}'s already: use another --home for another user")]
+    AlreadyLinked(UserName),
+    /// The home's account was linked, and has nothing at the queuing service yet.
+    #[error("this device was linked and is not known to the queuing service yet: use the device you registered with")]
+    NotAtQueuingService,
+    /// The client is not one of the user's any more.
+    #[error("this device was removed from the devices of {0}")]
+    DeviceRemoved(UserName),
+    /// There is no code, and no linking under way.
+    #[error("no linking is under way on this device: the code that the new device shows is wanted")]
+    NothingToApprove,
+    /// No device has the name or id.
+    #[error("you have no such device: `vestibule devices` lists them")]
+    NoSuchDevice,
+    /// Several devices have the name.
+    #[error("several of your devices have this name: use the client id, which `vestibule devices` lists")]
+    SeveralSuchDevices,
+    /// A device does not remove itself.
+    #[error("this is the device itself: remove it with another one of your devices")]
+    ThisDevice,
     /// The home has no account.
     #[error("nobody is registered on this device: run `vestibule register NAME@DOMAIN`")]
     NotRegistered,
@@ -125,11 +167,22 @@ impl Error {
             Self::Making(_) => "key-packages-not-made",
             Self::KeyPackageCount => "invalid-count",
             Self::ClaimRefused(_) => "claimed-key-packages-refused",
+            Self::Identity(failure) => return failure.urn(),
+            Self::Linking(_) | Self::KeyPackageRefused(_) | Self::HandoverRefused => "not-linked",
+            Self::NobodyToAsk => "nobody-to-ask",
             Self::Rendezvous(error) => return error.urn(),
             Self::Password(_) => "password-unusable",
             Self::DeviceName(_) => "invalid-device-name",
             Self::AlreadyRegistered(_) => "already-registered",
             Self::RegistrationUnderWay(_) => "registration-under-way",
+            Self::LinkingUnderWay(_) => "linking-under-way",
+            Self::AlreadyLinked(_) => "already-linked",
+            Self::NotAtQueuingService => "not-at-queuing-service",
+            Self::DeviceRemoved(_) => "device-removed",
+            Self::NothingToApprove => "nothing-to-approve",
+            Self::NoSuchDevice => "no-such-device",
+            Self::SeveralSuchDevices => "several-such-devices",
+            Self::ThisDevice => "this-device",
             Self::NotRegistered => "not-registered",
         };
         local_urn(slug)

@@ -30,18 +30,23 @@ use zeroize::Zeroizing;
 use crate::fuse::{Fuse, Stopped};
 
 mod files;
+mod identity;
 mod json;
 mod key_packages;
 mod key_server;
 mod keys;
+mod linking;
 mod pseudonym;
 mod rendezvous;
 mod sealing;
 mod state;
 
+pub(crate) use identity::{ChangeKind, IdentityState, PendingChange, SeenDevice};
+pub(crate) use json::to_secret_json;
 pub(crate) use key_packages::PrivateKeyPackages;
 pub(crate) use key_server::KeyServerState;
 use keys::Keys;
+pub(crate) use linking::{AddedClient, Approval, Renewal, UserSecrets};
 pub(crate) use pseudonym::{Generation, Pseudonym, PublicationUnderWay, Publications, QueuingServiceState};
 pub(crate) use rendezvous::{ApplicationState, KeptRendezvous, KeptSession, RendezvousToKeep};
 use sealing::{Kind, Under};
@@ -224,6 +229,16 @@ impl Home {
     /// [`HomeError`] if it cannot be written. Which of the two is there then, [`Home::load`] tells.
     pub(crate) fn store(&self, state: &State) -> Result<(), HomeError> {
         self.replace(Kind::State, &state_path(&self.directory), state.to_json())
+    }
+
+    /// Removes the state, as if none had ever been written.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub(crate) fn remove_state(&self) -> Result<(), HomeError> {
+        self.fuse.reach("before the state is removed")?;
+        files::remove(&state_path(&self.directory))?;
+        Ok(self.fuse.reach("after the state was removed")?)
     }
 }
 

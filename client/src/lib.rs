@@ -50,7 +50,10 @@ mod client;
 mod error;
 mod fuse;
 mod home;
+mod identity;
 mod key_server;
+mod linking;
+mod login;
 mod password;
 mod queuing;
 mod registration;
@@ -67,7 +70,9 @@ pub use client::{Client, DEFAULT_PSEUDONYM_DELAY, Options, Registered, Status};
 pub use error::Error;
 pub use fuse::{Fuse, Stopped};
 pub use home::HomeError;
+pub use identity::{Device, DeviceChange, IdentityFailure, IdentityReset};
 pub use key_server::AuditLog;
+pub use linking::{Deciding, Linked, LinkingInteraction, LinkingQuestion, LinkingStep};
 pub use password::{PasswordError, PasswordUse};
 pub use queuing::{ClaimedKeyPackage, DEFAULT_KEY_PACKAGES, KeyPackageSupply, LOW_SUPPLY, Published, QsKeysError};
 pub use registration::{Progress, Stage, StageState};
@@ -75,12 +80,15 @@ pub use relay::{RelayConnection, RelayError, RelayTransport, RelayUrl, RelayUrlE
 pub use rendezvous::{Incoming, PeerPresence, Rendezvous, RendezvousError, SecuredChannel};
 pub use server_url::{ServerUrl, ServerUrlError};
 pub use transport::{HttpTransport, Request, Response, Sending, Transport, TransportError};
+pub use vestibule_identity::IdentityError;
 pub use vestibule_key_packages::PrivateKeyPackage;
 pub use vestibule_protocol::add_package::KeyPackageRef;
+pub use vestibule_protocol::device_label::{DeviceName, DeviceNameError};
 pub use vestibule_protocol::friendship::{FriendshipCode, FriendshipCodeError};
 pub use vestibule_protocol::key_server::{
     AuditAction, AuditEntry, AuditOutcome, Chain, StorageKey, StorageKeyError, StorageKeyFingerprint,
 };
+pub use vestibule_protocol::linking::{DeclineReason, Ending, StateBundle};
 pub use vestibule_protocol::name::UserName;
 pub use vestibule_protocol::opaque::Password;
 pub use vestibule_protocol::randomness::Randomness;

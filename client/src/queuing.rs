@@ -34,13 +34,13 @@ struct OwnClient<'a> {
 
 impl<'a> OwnClient<'a> {
     /// # Errors
-    /// [`Error::RegistrationUnderWay`] if it does not exist.
+    /// [`Error::RegistrationUnderWay`], [`Error::NotAtQueuingService`] if it does not exist.
     fn of(account: &'a Account) -> Result<Self, Error> {
         match &account.pseudonym {
             Some(pseudonym) if let QueuingServiceState::Created { qs_client_id, .. } = pseudonym.queuing_service => {
                 Ok(Self { account, pseudonym, qs_client_id })
             }
-            _ => Err(Error::RegistrationUnderWay(account.user_name.clone())),
+            _ => Err(account.incomplete()),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::password::{PasswordError, PasswordSource, PasswordUse, check_not_empt
 use crate::session::Session;
 
 mod finish;
+mod identity;
 mod initiate;
 mod key_packages;
 mod key_server;
@@ -27,6 +28,8 @@ pub enum Stage {
     Initiate,
     /// Creates the user at the authentication service.
     Finish,
+    /// Starts the user's identity, the group of the user's devices.
+    Identity,
     /// Makes the storage key and stores it at the key server.
     KeyServer,
     /// Creates the pseudonym at the queuing service.
@@ -38,13 +41,14 @@ pub enum Stage {
 impl Stage {
     /// Every stage, in order.
     pub const ALL: &'static [Self] =
-        &[Self::Initiate, Self::Finish, Self::KeyServer, Self::QueuingService, Self::KeyPackages];
+        &[Self::Initiate, Self::Finish, Self::Identity, Self::KeyServer, Self::QueuingService, Self::KeyPackages];
 
     /// The stage's name, for scripts.
     pub fn name(self) -> &'static str {
         match self {
             Self::Initiate => "initiate",
             Self::Finish => "finish",
+            Self::Identity => "identity",
             Self::KeyServer => "key-server",
             Self::QueuingService => "queuing-service",
             Self::KeyPackages => "key-packages",
@@ -56,6 +60,7 @@ impl Stage {
         match self {
             Self::Initiate => "agree on keys and password with the authentication service",
             Self::Finish => "create the user",
+            Self::Identity => "start the group of the user's devices",
             Self::KeyServer => "store a key that only the password opens",
             Self::QueuingService => "create a pseudonym at the queuing service",
             Self::KeyPackages => "publish KeyPackages for friends",
@@ -66,6 +71,7 @@ impl Stage {
         match self {
             Self::Initiate => account.is_some(),
             Self::Finish => account.is_some_and(Account::is_registered),
+            Self::Identity => account.is_some_and(Account::has_identity),
             Self::KeyServer => account.is_some_and(Account::has_storage_key),
             Self::QueuingService => account.is_some_and(Account::has_pseudonym),
             Self::KeyPackages => account.is_some_and(Account::has_published),
@@ -76,6 +82,7 @@ impl Stage {
         match self {
             Self::Initiate => initiate::run(registration, password).await,
             Self::Finish => finish::run(registration).await,
+            Self::Identity => identity::run(registration).await,
             Self::KeyServer => key_server::run(registration, password).await,
             Self::QueuingService => queuing_service::run(registration).await,
             Self::KeyPackages => key_packages::run(registration).await,

@@ -126,6 +126,16 @@ impl<'c> Rendezvous<'c> {
         }
     }
 
+    /// Whether something can still come of it.
+    pub(crate) fn can_go_on(&self) -> bool {
+        !self.is_ended() && !matches!(self.session.progress(), Progress::Finished)
+    }
+
+    /// Whether both devices have confirmed their keys to each other, and neither has ended it.
+    pub(crate) fn is_secured(&self) -> bool {
+        matches!(self.session.progress(), Progress::Secured)
+    }
+
     /// Waits until both devices have confirmed their keys to each other; `observer` is told of the other's coming and going.
     ///
     /// # Errors
@@ -276,28 +286,33 @@ impl<'c> Rendezvous<'c> {
         }
         // Of the time the relay knows by itself.
         let is_expired = matches!(self.session.progress(), Progress::Ended(EndReason::Expired));
-        if self.link.is_up() || !is_expired {
-            self.say_farewell().await?;
+        let is_farewell_due = self.link.is_up() || !is_expired;
+        let waiting = self.surroundings.waiting.clone();
+        tokio::select! {
+            biased;
+            said = self.take_leave(is_farewell_due) => said?,
+            () = waiting.wait(FAREWELL_PATIENCE) => {}
         }
-        self.link.close().await;
         self.home.remove_rendezvous()?;
         self.is_concluded = true;
         Ok(())
     }
 
+    async fn take_leave(&mut self, is_farewell_due: bool) -> Result<(), Error> {
+        if is_farewell_due {
+            self.say_farewell().await?;
+        }
+        self.link.close().await;
+        Ok(())
+    }
+
     async fn say_farewell(&mut self) -> Result<(), Error> {
-        let Connection { waiting, clock, .. } = self.surroundings.clone();
-        let mut patience = std::pin::pin!(waiting.wait(FAREWELL_PATIENCE));
+        let clock = self.surroundings.clock.clone();
         let mut attempts = FAREWELL_ATTEMPTS;
         // By the clock too: a relay that never stops talking would never let the timer have its turn.
         let deadline = clock.now().saturating_add(FAREWELL_PATIENCE);
         while attempts > 0 && !self.is_relay_told && clock.now() <= deadline {
-            let received = tokio::select! {
-                biased;
-                received = self.link.exchange(&mut self.session) => received,
-                () = &mut patience => return Ok(()),
-            };
-            match received {
+            match self.link.exchange(&mut self.session).await {
                 Ok(Received::Frame(text)) => self.receive(&text).await?,
                 Ok(Received::Nothing) => attempts -= 1,
                 Ok(Received::Refusal(_)) => return Ok(()),

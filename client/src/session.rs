@@ -1,10 +1,11 @@
 //! What everything that a client does works with.
 
+use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::request_signature::Service;
 use vestibule_protocol::signed::Fingerprint;
 use vestibule_protocol::time::Timestamp;
 
-use crate::api::{Api, Connection};
+use crate::api::{Api, ApiError, Connection};
 use crate::error::Error;
 use crate::home::{Account, Home, State};
 
@@ -58,6 +59,25 @@ impl<'a> Session<'a> {
         let mut account = self.account.take().expect("there is an account to change");
         change(&mut account);
         self.keep_account(account, trusted_root)
+    }
+
+    /// Puts the account on disk as it has become.
+    pub(crate) fn keep(&mut self) -> Result<(), Error> {
+        self.change_account(|_| ())
+    }
+
+    /// Takes the account as it is on disk, in place of what it has become in memory.
+    pub(crate) fn reload(&mut self) -> Result<(), Error> {
+        self.account = self.home.load()?.and_then(|state| state.account);
+        Ok(())
+    }
+
+    /// What it means for this device that the authentication service refuses what the client has signed.
+    pub(crate) fn refusal(&self, error: ApiError) -> Error {
+        match error.problem_type() {
+            Some(ProblemType::ClientUnknown) => Error::DeviceRemoved(self.account().user_name.clone()),
+            _ => error.into(),
+        }
     }
 
     /// Removes the account from disk, so that another name can be tried.

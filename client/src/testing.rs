@@ -20,10 +20,12 @@ use crate::password::PasswordUse;
 use crate::registration::{Progress, Stage, StageState};
 use crate::transport::{Request, Response, Sending, Transport, TransportError};
 
+mod devices;
 mod fake_mailbox;
 mod fake_rendezvous;
 mod fake_service;
 
+pub(crate) use devices::link;
 pub(crate) use fake_rendezvous::{FakeRendezvous, Mishap, Planned};
 pub(crate) use fake_service::FakeService;
 

@@ -146,6 +146,19 @@ async fn an_unconfirmed_client_commits_nothing_but_its_confirmation() {
 }
 
 #[tokio::test]
+async fn a_client_confirms_itself_with_the_credential_issued_to_it() {
+    let mut members = Members::new().await;
+    let mut tablet = members.phone.welcome(&members.cloud, 3).await;
+    let issued = tablet.client_credential.clone();
+    tablet.client_credential = unissued(&tablet.client);
+    let prepared = tablet.prepare_update();
+    let call = tablet.call(&members.cloud, &prepared);
+    assert_eq!(members.problem_with(&call).await, ProblemType::CommitRefused);
+    tablet.client_credential = issued;
+    tablet.confirm(&members.cloud).await;
+}
+
+#[tokio::test]
 async fn a_lapsed_client_does_not_confirm_itself_any_more() {
     let mut members = Members::new().await;
     let mut tablet = members.phone.welcome(&members.cloud, 3).await;

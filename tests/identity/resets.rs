@@ -45,6 +45,27 @@ async fn every_confirmed_member_enters_the_next_generation_once() {
 }
 
 #[tokio::test]
+async fn a_client_that_has_missed_a_generation_starts_the_next_one_itself() {
+    let mut members = Members::new().await;
+    let user_name = members.phone.client.user_name().clone();
+    let first = members.cloud.follow(&user_name, 1, None).await;
+    members.phone.reset(&members.cloud, &first).await;
+    let second = members.cloud.follow(&user_name, 2, Some(&first)).await;
+    members.phone.reset(&members.cloud, &second).await;
+    let third = members.cloud.follow(&user_name, 3, Some(&second)).await;
+    let group_info = members.cloud.identity(&user_name, members.phone.position()).await.group_info;
+    let forged = entry(&mut members.laptop, &third, &group_info);
+    let call = members.laptop.committing_call(&members.cloud, &forged);
+    assert_eq!(members.problem_with(&call).await, ProblemType::CommitRefused);
+
+    members.laptop.reset(&members.cloud, &third).await;
+    let fourth = members.cloud.follow(&user_name, 4, Some(&third)).await;
+    let entering = members.phone.prepare_entry(&members.cloud, &fourth).await;
+    let call = members.phone.committing_call(&members.cloud, &request_after(&fourth, &entering));
+    assert_eq!(members.cloud.send(&call).await.status, 200);
+}
+
+#[tokio::test]
 async fn the_same_reset_again_gets_the_same_answer() {
     let mut members = Members::new().await;
     let old = members.phone.identity().follower().clone();

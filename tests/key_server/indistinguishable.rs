@@ -3,8 +3,9 @@
 use serde_json::Value;
 use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::endpoint::{OpenSessionResponse, SessionPath, UseSession, UseSessionRequest};
-use vestibule_protocol::key_server::Request;
+use vestibule_protocol::key_server::{Request, SessionKind};
 use vestibule_protocol::name::UserName;
+use vestibule_protocol::opaque::{ClientRegistration, Password};
 use vestibule_tests::{Answer, Call, KeyServerUser, TestCloud, json_body, opening_call};
 
 /// Everything about an attempt that could tell something: calls, sizes, answers.
@@ -18,11 +19,22 @@ struct Trace {
 }
 
 /// Somebody guesses the password of `user_name`, and goes on although the guess is wrong.
-async fn attempt(cloud: &TestCloud, anybody: &mut KeyServerUser, user_name: &str, times: usize) -> Trace {
+async fn attempt(
+    cloud: &TestCloud,
+    anybody: &mut KeyServerUser,
+    kind: SessionKind,
+    user_name: &str,
+    times: usize,
+) -> Trace {
     let user_name: UserName = user_name.parse().unwrap();
     let before = cloud.state().await;
     let (_, mut request) = anybody.opening::<Request>("guess");
     request.user_name = user_name.clone();
+    request.kind = kind;
+    if kind == SessionKind::PasswordChange {
+        let (_, registration) = ClientRegistration::start(Password::new("mine".to_owned()), anybody.rng());
+        request.opaque_registration_request = Some(registration);
+    }
     cloud.cloud.forget_calls();
     let mut opened = cloud.send(&opening_call(&request)).await;
     for _ in 1..times {
@@ -58,13 +70,15 @@ async fn a_wrong_password_and_an_unknown_user_make_the_same_calls_sizes_and_answ
     let mut anybody = KeyServerUser::new(&cloud, "alice@localhost", 1).await;
     anybody.complete(&cloud).await;
     KeyServerUser::new(&cloud, "carol@localhost", 3).await;
-    for times in [1, 2] {
-        let known = attempt(&cloud, &mut anybody, "alice@localhost", times).await;
-        assert_eq!(known.used.status, 403);
-        assert_eq!(known.stored.len(), times);
-        // One who has no storage key, and one whom there is not.
-        for name in ["carol@localhost", "nobod@localhost"] {
-            assert_eq!(attempt(&cloud, &mut anybody, name, times).await, known, "{name}");
+    for kind in [SessionKind::Registration, SessionKind::Request, SessionKind::PasswordChange] {
+        for times in [1, 2] {
+            let known = attempt(&cloud, &mut anybody, kind, "alice@localhost", times).await;
+            assert_eq!(known.used.status, 403);
+            assert_eq!(known.stored.len(), times);
+            // One who has no storage key, and one whom there is not.
+            for name in ["carol@localhost", "nobod@localhost"] {
+                assert_eq!(attempt(&cloud, &mut anybody, kind, name, times).await, known, "{kind:?} {name}");
+            }
         }
     }
 }

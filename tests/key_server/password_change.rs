@@ -51,8 +51,7 @@ async fn a_session_opened_under_the_old_password_does_nothing_any_more() {
 }
 
 #[tokio::test]
-async fn a_registration_session_dies_with_the_password_too() {
-    // The first registration is not stored yet when the password is set anew, as the AS may come to do it.
+async fn a_change_before_a_storage_key_is_stored_is_refused_and_the_registration_goes_on() {
     let cloud = TestCloud::start().await;
     let mut alice = KeyServerUser::new(&cloud, "alice@localhost", 1).await;
     let storage_key = StorageKey::generate(alice.rng());

@@ -58,7 +58,7 @@ async fn any_other_second_request_is_refused() {
     for call in [crossed, altered, spaced] {
         assert_eq!(cloud.send(&call).await.problem(), ProblemType::SessionUsed);
     }
-    assert_eq!(cloud.state().await.len(), state.len() + 1);
+    super::assert_a_session_was_opened(&cloud, &state).await;
 }
 
 #[tokio::test]

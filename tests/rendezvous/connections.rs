@@ -4,15 +4,10 @@ use vestibule_local::template::RouteKey;
 use vestibule_local::{Disturbance, Fault, TransferKind};
 use vestibule_protocol::limits::RENDEZVOUS_RETENTION;
 use vestibule_protocol::rendezvous::frame::{DeviceFrame, RelayFrame};
-use vestibule_tests::rendezvous::{Seat, Seen, connect, message, passed_on, ticket};
-use vestibule_tests::{Applicant, TestCloud};
+use vestibule_tests::TestCloud;
+use vestibule_tests::rendezvous::{Seen, connect, message, passed_on, ticket};
 
-async fn cloud_with_pair() -> (TestCloud, [Seat; 2]) {
-    let cloud = TestCloud::start().await;
-    let alice = Applicant::enrolled(&cloud, "alice@localhost", 1).await;
-    let pair = cloud.pair(&alice, 1).await;
-    (cloud, pair)
-}
+use super::cloud_with_pair;
 
 #[tokio::test]
 async fn only_a_ticket_lets_in() {

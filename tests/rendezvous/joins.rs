@@ -7,8 +7,8 @@ use vestibule_protocol::endpoint::JoinRendezvousResponse;
 use vestibule_protocol::limits::{RENDEZVOUS_LIFETIME, RENDEZVOUS_RETENTION};
 use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::rendezvous::RendezvousCode;
-use vestibule_protocol::rendezvous::frame::{DeviceFrame, MailboxOutcome};
-use vestibule_tests::rendezvous::ticket;
+use vestibule_protocol::rendezvous::frame::{DeviceFrame, MailboxOutcome, RelayFrame};
+use vestibule_tests::rendezvous::{message, ticket};
 use vestibule_tests::{Applicant, Call, TestCloud, all_at_once};
 
 async fn alice(cloud: &TestCloud) -> Applicant {
@@ -91,6 +91,23 @@ async fn unknown_expired_and_given_up_codes_are_told_apart() {
     let join = alice.joining_call(&cloud, new.code, &ticket(3));
     assert_eq!(cloud.send(&join).await.problem(), ProblemType::RendezvousCodeUnknown, "it is forgotten");
     assert_eq!(cloud.state().await, state);
+}
+
+#[tokio::test]
+async fn a_device_that_lost_its_first_run_of_spake2_gets_no_second_one() {
+    let cloud = TestCloud::start().await;
+    let alice = alice(&cloud).await;
+    let [_, existing] = cloud.pair(&alice, 1).await;
+    let (mut link, _) = existing.resume(&cloud, 0).await;
+    assert_eq!(link.ask(message(0, b"the first run")).await, RelayFrame::Stored { number: 0 });
+    drop(link);
+    let anew = alice.joining_call(&cloud, existing.code, &ticket(99));
+    assert_eq!(cloud.send(&anew).await.problem(), ProblemType::RendezvousCodeJoined);
+    // Whoever kept the ticket gets in again, but has said what there is to say.
+    assert_eq!(cloud.send(&alice.joining_call(&cloud, existing.code, &existing.ticket)).await.status, 200);
+    let (mut link, _) = existing.resume(&cloud, 0).await;
+    let refused = link.refusal(message(0, b"the second run")).await;
+    assert_eq!(refused, (ProblemType::MessageNumberTaken, Some(0)));
 }
 
 #[tokio::test]

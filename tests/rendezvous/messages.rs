@@ -9,12 +9,7 @@ use vestibule_protocol::rendezvous::frame::{DeviceFrame, RelayFrame};
 use vestibule_tests::rendezvous::{Seat, message, passed_on, payload, ticket};
 use vestibule_tests::{Applicant, TestCloud};
 
-async fn cloud_with_pair() -> (TestCloud, [Seat; 2]) {
-    let cloud = TestCloud::start().await;
-    let alice = Applicant::enrolled(&cloud, "alice@localhost", 1).await;
-    let pair = cloud.pair(&alice, 1).await;
-    (cloud, pair)
-}
+use super::cloud_with_pair;
 
 fn stored(number: u32) -> RelayFrame {
     RelayFrame::Stored { number }

@@ -3,11 +3,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use vestibule_local::{Disturbance, Fault, Service, ServiceCall, Transfer};
+use vestibule_protocol::rendezvous::frame::{DeviceFrame, RelayFrame};
 use vestibule_protocol::rendezvous::{EndReason, Pairing, RandomString, Session};
 use vestibule_tests::rendezvous::Seat;
 use vestibule_tests::session::{Ended, run};
@@ -124,4 +127,53 @@ async fn wrong_words_end_it_for_both_and_the_code_is_used_up() {
     }
     let guess = alice.joining_call(&cloud, seats[0].code, &vestibule_tests::rendezvous::ticket(99));
     assert_eq!(cloud.send(&guess).await.problem(), vestibule_protocol::problem::ProblemType::RendezvousCodeJoined);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_alters_a_message_ends_the_session_and_no_more() {
+    let (cloud, alice) = cloud_with_alice().await;
+    let seats = cloud.pair(&alice, 1).await;
+    let rng = &mut StdRng::seed_from_u64(1);
+    let mut new = Session::new_device(seats[0].rendezvous(&cloud), rng);
+    let existing = Session::existing_device(seats[1].rendezvous(&cloud), rng);
+    let mut link = seats[0].connect(&cloud).await;
+    new.connected();
+    new.save(|_| Ok::<_, ()>(())).unwrap();
+    for frame in new.frames() {
+        link.send_text(&frame.to_json()).await;
+    }
+    loop {
+        let frame = link.frame().await;
+        let is_stored = frame == RelayFrame::Stored { number: 0 };
+        new.receive(frame);
+        if is_stored {
+            break;
+        }
+    }
+
+    // Another message of the same form, as whoever has the tables could put there to try words of its own.
+    let other = Session::new_device(seats[0].rendezvous(&cloud), rng);
+    let altered = first_message(other);
+    let items = cloud.cloud.items("RsTable").await.unwrap();
+    let mut item = items.into_iter().find(|item| item["sk"]["S"].as_str().unwrap().starts_with("MESSAGE#")).unwrap();
+    assert_ne!(item["payload"]["B"], altered);
+    item["payload"]["B"] = altered.into();
+    cloud.cloud.put_item("RsTable", item).await.unwrap();
+    drop(link);
+    new.disconnected();
+    let (new, existing) =
+        tokio::join!(run(&cloud, &seats[0], new, &[], LONG), run(&cloud, &seats[1], existing, &[], LONG));
+    let ended = Ended { received: Vec::new(), reason: Some(EndReason::ConnectionEnded) };
+    assert_eq!([&new, &existing], [&ended; 2]);
+}
+
+/// What a device says first, as DynamoDB has it.
+fn first_message(mut session: Session) -> String {
+    session.connected();
+    session.save(|_| Ok::<_, ()>(())).unwrap();
+    let payload = session.frames().into_iter().find_map(|frame| match frame.frame {
+        DeviceFrame::Message { payload, .. } => Some(payload),
+        _ => None,
+    });
+    STANDARD.encode(payload.unwrap().0)
 }

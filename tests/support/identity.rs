@@ -76,11 +76,7 @@ impl Device {
 
     /// Makes the KeyPackage that it is added by.
     pub fn make_key_package(&mut self) -> (Bytes, PrivateIdentityKeyPackage) {
-        let keys = ClientKeys {
-            client_credential: &self.client_credential,
-            key: &self.client.client_key,
-            encrypted_device_label: None,
-        };
+        let keys = keys_of(&self.client, &self.client_credential);
         Identity::make_key_package(&keys, &mut self.rng).expect("it is made")
     }
 
@@ -92,11 +88,7 @@ impl Device {
 
     /// What the client signs with.
     pub fn keys(&self) -> ClientKeys<'_> {
-        ClientKeys {
-            client_credential: &self.client_credential,
-            key: &self.client.client_key,
-            encrypted_device_label: None,
-        }
+        keys_of(&self.client, &self.client_credential)
     }
 
     /// Its membership.
@@ -112,11 +104,7 @@ impl Device {
 
     /// Starts a generation: the membership and the GroupInfo.
     pub fn start_generation(&mut self, generation: u64, previous: Option<&Follower>) -> (Identity, Bytes) {
-        let keys = ClientKeys {
-            client_credential: &self.client_credential,
-            key: &self.client.client_key,
-            encrypted_device_label: None,
-        };
+        let keys = keys_of(&self.client, &self.client_credential);
         let user_name = &self.client.client_id.user_name;
         Identity::start(user_name, generation, previous, &keys, &mut self.rng).expect("a generation starts")
     }
@@ -146,11 +134,7 @@ impl Device {
         &mut self,
         prepare: impl FnOnce(&Identity, &ClientKeys<'_>, &mut StdRng) -> Result<PreparedCommit, E>,
     ) -> PreparedCommit {
-        let keys = ClientKeys {
-            client_credential: &self.client_credential,
-            key: &self.client.client_key,
-            encrypted_device_label: None,
-        };
+        let keys = keys_of(&self.client, &self.client_credential);
         let identity = self.identity.as_ref().expect("it is a member");
         prepare(identity, &keys, &mut self.rng).expect("it is prepared")
     }
@@ -227,13 +211,13 @@ impl Device {
     pub async fn prepare_entry(&mut self, cloud: &TestCloud, follower: &Follower) -> PreparedCommit {
         let from = IdentityPosition { generation: follower.generation(), epoch: follower.epoch() };
         let group_info = cloud.identity(self.client.user_name(), from).await.group_info;
-        let keys = ClientKeys {
-            client_credential: &self.client_credential,
-            key: &self.client.client_key,
-            encrypted_device_label: None,
-        };
+        let keys = keys_of(&self.client, &self.client_credential);
         Identity::prepare_entry(follower, &group_info.0, &keys, &mut self.rng).expect("it is prepared")
     }
+}
+
+fn keys_of<'a>(client: &'a Applicant, client_credential: &'a ClientCredential) -> ClientKeys<'a> {
+    ClientKeys { client_credential, key: &client.client_key, encrypted_device_label: None }
 }
 
 /// The request that sends a change made in the epoch that `follower` follows.

@@ -10,10 +10,13 @@ use vestibule_protocol::name::UserName;
 use vestibule_protocol::signed::Fingerprint;
 
 use super::CommandError;
-use super::rendezvous::RendezvousCommand;
 use crate::error::Error;
 use crate::queuing::DEFAULT_KEY_PACKAGES;
 use crate::server_url::ServerUrl;
+
+mod devices;
+
+pub(super) use devices::{Approve, Devices, DevicesCommand, IdentityCommand, Link, Remove, Reset};
 
 /// Brings you and your devices into a Vestibule, the entrance of an end-to-end-encrypted messenger.
 ///
@@ -51,9 +54,11 @@ pub(super) enum Command {
     /// seeing it. If the command is interrupted, run it again.
     Register(Register),
 
-    /// Show who this device is, until when its credential is valid, and how many KeyPackages friends can still claim.
+    /// Show who this device is, until when its credential is valid, what has changed among your devices since the last time,
+    /// and how many KeyPackages friends can still claim.
     ///
-    /// If these are few, fresh ones are published. If the queuing service cannot be reached, the rest is shown.
+    /// A credential that ends soon is renewed; if the KeyPackages are few, fresh ones are published. If a service cannot be
+    /// reached, the rest is shown.
     Status,
 
     /// Publish your KeyPackages, or claim those of a friend.
@@ -66,9 +71,24 @@ pub(super) enum Command {
     /// they are.
     FriendshipCode,
 
-    /// Try out whether two devices find each other: they exchange a line over an encrypted channel.
+    /// Make this device, which is new, one of a user's: show a code that is typed into a device the user has, and wait.
+    ///
+    /// To read the code is to be let in, so show it to nobody. Before anything is shared you are asked whether the user is
+    /// the right one. If the command is interrupted, run it again; Ctrl-C gives up.
+    Link(Link),
+
+    /// Let a new device, which shows a code, become one of yours.
+    ///
+    /// It gets full access to your account, so you are asked whether it is in your hands. A code can be used once: if the
+    /// words are wrong, the new device needs another one. If the command is interrupted, run it again; Ctrl-C gives up.
+    Approve(Approve),
+
+    /// List your devices, or remove one of them.
+    Devices(Devices),
+
+    /// Look after your identity: the group that your devices form.
     #[command(subcommand)]
-    Rendezvous(RendezvousCommand),
+    Identity(IdentityCommand),
 
     /// Look after your storage key: the key that only your password opens.
     #[command(subcommand)]

@@ -12,12 +12,17 @@ use vestibule_protocol::queuing::{QsClientId, QsUserId};
 use super::CommandError;
 use crate::client::{Registered, Status};
 use crate::error::Error;
+use crate::home::to_secret_json;
+use crate::identity::DeviceChange;
 use crate::key_server::AuditLog;
 use crate::queuing::{ClaimedKeyPackage, KeyPackageSupply, Published};
 use crate::registration::{Progress, StageState};
 use crate::text::rfc_3339;
 
-mod rendezvous;
+mod devices;
+mod linking;
+
+use devices::{ListedChange, changes_in_words};
 
 /// How often the spinner turns.
 const TICK: Duration = Duration::from_millis(100);
@@ -40,6 +45,9 @@ enum Event<'a> {
         user_name: &'a str,
         device: &'a str,
         credential_expires_at: &'a str,
+        device_changes: Option<Vec<ListedChange<'a>>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        device_changes_problem: Option<String>,
         key_packages: Option<Supply>,
         #[serde(skip_serializing_if = "Option::is_none")]
         key_packages_problem: Option<String>,
@@ -175,14 +183,21 @@ impl<'a> Report<'a> {
         );
     }
 
-    /// Who this device is, and its supply of KeyPackages, if that is known.
-    pub(super) fn status(&mut self, status: &Status, supply: &Result<KeyPackageSupply, Error>) {
+    /// Who this device is, and what is known of the user's other devices and of its supply of KeyPackages.
+    pub(super) fn status(
+        &mut self,
+        status: &Status,
+        changes: &Result<Vec<DeviceChange>, Error>,
+        supply: &Result<KeyPackageSupply, Error>,
+    ) {
         let expires_at = rfc_3339(status.credential_validity.not_after);
         if self.json {
             return self.event(&Event::Status {
                 user_name: status.user_name.as_str(),
                 device: status.device_name.as_str(),
                 credential_expires_at: &expires_at,
+                device_changes: changes.as_ref().ok().map(|changes| changes.iter().map(ListedChange::of).collect()),
+                device_changes_problem: changes.as_ref().err().map(Error::urn),
                 key_packages: supply.as_ref().ok().map(|&KeyPackageSupply { remaining, last_resort_uses, .. }| {
                     Supply { remaining, last_resort_uses }
                 }),
@@ -202,6 +217,7 @@ impl<'a> Report<'a> {
             ("device", status.device_name.clone()),
             ("client", status.client_id.to_string()),
             ("credential", format!("{validity} {expires_at}")),
+            ("devices", changes_in_words(changes)),
             ("packages", packages),
             ("server", status.server.to_string()),
             ("root", status.trusted_root.to_string()),
@@ -293,9 +309,10 @@ impl<'a> Report<'a> {
         let _ = writeln!(self.stderr, "error: {detail}");
     }
 
-    fn event(&mut self, event: &Event<'_>) {
-        let line = serde_json::to_string(event).expect("an event is made of what JSON can say");
-        let _ = writeln!(self.stdout, "{line}");
+    /// A line of `--json`. Some have secrets in them.
+    fn event(&mut self, event: &impl Serialize) {
+        let line = to_secret_json(event);
+        let _ = self.stdout.write_all(&line).and_then(|()| self.stdout.write_all(b"\n"));
         let _ = self.stdout.flush();
     }
 }

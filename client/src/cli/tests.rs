@@ -5,7 +5,7 @@ use crate::testing::{Device, KEY_PACKAGES, PASSWORD};
 use crate::transport::TransportError;
 
 mod key_server;
-mod rendezvous;
+mod linking;
 
 const ALICE: &str = "alice@localhost";
 
@@ -41,8 +41,14 @@ async fn vestibule_with(
 
 async fn run_captured(arguments: Vec<&str>, stdin: &str, adjust: impl FnOnce(Options) -> Options) -> Ran {
     let (mut stdin, mut stdout, mut stderr) = (stdin.as_bytes(), Vec::new(), Vec::new());
-    let streams =
-        Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, can_ask: false, is_watched: false };
+    let streams = Streams {
+        stdin: &mut stdin,
+        stdout: &mut stdout,
+        stderr: &mut stderr,
+        can_ask: false,
+        read_line: Arc::new(|| panic!("nobody is to be asked")),
+        is_watched: false,
+    };
     let exit_code = run(arguments, streams, adjust).await;
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { exit_code, stdout: text(stdout), stderr: text(stderr) }
@@ -56,6 +62,8 @@ async fn register_prints_plain_lines_and_a_summary() {
                   initiate: done\n\
                   finish: create the user\n\
                   finish: done\n\
+                  identity: start the group of the user's devices\n\
+                  identity: done\n\
                   key-server: store a key that only the password opens\n\
                   key-server: done\n\
                   queuing-service: create a pseudonym at the queuing service\n\
@@ -89,6 +97,8 @@ async fn register_and_status_print_events_for_scripts() {
         json!({"event": "stage", "name": "initiate", "state": "done"}),
         json!({"event": "stage", "name": "finish", "state": "started"}),
         json!({"event": "stage", "name": "finish", "state": "done"}),
+        json!({"event": "stage", "name": "identity", "state": "started"}),
+        json!({"event": "stage", "name": "identity", "state": "done"}),
         json!({"event": "stage", "name": "key-server", "state": "started"}),
         json!({"event": "stage", "name": "key-server", "state": "done"}),
         json!({"event": "stage", "name": "queuing-service", "state": "started"}),
@@ -108,6 +118,7 @@ async fn register_and_status_print_events_for_scripts() {
         "user_name": ALICE,
         "device": "laptop",
         "credential_expires_at": "2027-04-15T00:00:00Z",
+        "device_changes": [],
         "key_packages": {"remaining": KEY_PACKAGES, "last_resort_uses": 0},
     });
     assert_eq!((ran.exit_code, ran.events()), (0, vec![status]));
@@ -119,7 +130,7 @@ async fn status_is_for_people_too() {
     vestibule(&device, &["register", ALICE, "--device", "laptop", "--password-stdin"]).await;
     let ran = vestibule(&device, &["status"]).await;
     let names: Vec<_> = ran.stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(names, ["user", "device", "client", "credential", "packages", "server", "root"]);
+    assert_eq!(names, ["user", "device", "client", "credential", "devices", "packages", "server", "root"]);
     assert!(ran.stdout.contains("credential  valid until 2027-04-15T00:00:00Z\n"), "{}", ran.stdout);
 }
 
@@ -134,6 +145,8 @@ async fn status_needs_no_server_for_what_is_known_here() {
     let status = vestibule_with(&device, &["status", "--json"], "", |_| unplugged()).await.events().remove(0);
     assert_eq!((&status["event"], &status["key_packages"]), (&json!("status"), &Value::Null));
     assert_eq!(status["key_packages_problem"], "urn:vestibule:client:server-unreachable");
+    assert_eq!(status["device_changes"], Value::Null);
+    assert_eq!(status["device_changes_problem"], "urn:vestibule:client:server-unreachable");
 }
 
 #[tokio::test]

@@ -30,7 +30,8 @@ impl Client {
     }
 
     /// Changes the password of this device's user. The storage key stays the same; other sessions with the key server end.
-    /// If the answer is lost it is asked for again, with the same bytes, while the session lasts.
+    /// If the answer is lost it is asked for again, with the same bytes, while the session lasts. It costs two logins, of
+    /// which the server allows so many an hour, and two entries of the audit log: the storage key is retrieved first.
     ///
     /// # Errors
     /// [`Error::WrongPassword`] if it is the old one that is wrong; [`Error::PasswordChangeUncertain`] if no good answer
@@ -52,6 +53,9 @@ impl Client {
     ///
     /// This device remembers the newest entry that it saw, so it can tell whether the log goes on from there. A log that
     /// does not is altered, and will be as often as it is read. In an empty home nothing is known to compare it with.
+    ///
+    /// Every [`AUDIT_PAGE_LENGTH`](vestibule_protocol::limits::AUDIT_PAGE_LENGTH) entries cost a login, of which the server
+    /// allows so many an hour, and leave an entry.
     ///
     /// # Errors
     /// As [`Client::storage_key`].
@@ -111,7 +115,7 @@ impl Client {
         let user_name = match (user_name, &account) {
             (Some(user_name), _) => user_name.clone(),
             (None, Some(account)) if account.is_registered() => account.user_name.clone(),
-            (None, Some(account)) => return Err(Error::RegistrationUnderWay(account.user_name.clone())),
+            (None, Some(account)) => return Err(account.incomplete()),
             (None, None) => return Err(Error::UserNameNeeded),
         };
         let account = account.filter(|account| account.user_name == user_name && account.is_registered());

@@ -44,7 +44,7 @@ impl Client {
     pub async fn join_rendezvous(&mut self, pairing: &Pairing) -> Result<Rendezvous<'_>, Error> {
         let session = self.session()?;
         if !session.account().is_registered() {
-            return Err(Error::RegistrationUnderWay(session.account().user_name.clone()));
+            return Err(session.account().incomplete());
         }
         let transport = self.relay_transport();
         let surroundings = Surroundings { home: session.home, connection: session.connection.clone(), transport };
@@ -65,7 +65,7 @@ impl Client {
         Rendezvous::resume(Surroundings { home, connection, transport })
     }
 
-    fn relay_transport(&self) -> Arc<dyn RelayTransport> {
+    pub(super) fn relay_transport(&self) -> Arc<dyn RelayTransport> {
         self.options.relay_transport.clone().unwrap_or_else(|| Arc::new(WebSocketTransport))
     }
 }

@@ -39,6 +39,16 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, HomeError> {
     }
 }
 
+/// Removes the file at `path`, if there is one.
+pub(super) fn remove(path: &Path) -> Result<(), HomeError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(HomeError::Io { path: path.to_owned(), action: "removed", source: error })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether there is something at `path`. That it cannot be seen does not mean that it is not there.
 pub(super) fn exists(path: &Path) -> Result<bool, HomeError> {
     path.try_exists().map_err(|source| HomeError::Io { path: path.to_owned(), action: "read", source })

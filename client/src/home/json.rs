@@ -7,9 +7,9 @@ use zeroize::Zeroizing;
 
 /// Writes `value` as JSON, into a buffer of exactly its length: one that grew would leave copies of secrets behind where it
 /// was before.
-pub(super) fn to_secret_json(value: &impl Serialize) -> Zeroizing<Vec<u8>> {
+pub(crate) fn to_secret_json(value: &impl Serialize) -> Zeroizing<Vec<u8>> {
     let mut length = Length(0);
-    serde_json::to_writer(&mut length, value).expect("what is kept is made of what JSON can say");
+    serde_json::to_writer(&mut length, value).expect("what is written is made of what JSON can say");
     let mut json = Zeroizing::new(Vec::with_capacity(length.0));
     serde_json::to_writer(&mut *json, value).expect("it was written once already");
     json

@@ -1,7 +1,5 @@
 //! A rendezvous under way: a file of its own, there for as long as it lasts, in homes without an account too.
 
-use std::fs;
-use std::io;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -131,13 +129,8 @@ impl Home {
     /// [`HomeError`].
     pub(crate) fn remove_rendezvous(&self) -> Result<(), HomeError> {
         self.fuse.reach("before the rendezvous is removed")?;
-        let path = self.rendezvous_path();
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(HomeError::Io { path, action: "removed", source: error })
-            }
-            _ => Ok(self.fuse.reach("after the rendezvous was removed")?),
-        }
+        files::remove(&self.rendezvous_path())?;
+        Ok(self.fuse.reach("after the rendezvous was removed")?)
     }
 
     fn rendezvous_path(&self) -> PathBuf {

@@ -13,15 +13,16 @@ use vestibule_protocol::signed::Fingerprint;
 use zeroize::Zeroizing;
 
 use super::json::to_secret_json;
-use super::{HomeError, KeyServerState, Pseudonym, QueuingServiceState};
+use super::{Approval, HomeError, IdentityState, KeyServerState, Pseudonym, QueuingServiceState, Renewal, UserSecrets};
 use crate::api::RequestSigner;
+use crate::error::Error;
 use crate::server_url::ServerUrl;
 
 /// The version of [`State`]'s form. Whoever changes the form raises it and reads the older ones too.
 ///
-/// Version 1 knew no queuing service: its accounts have no pseudonym yet. Version 2 knew no key server either. Nothing else
-/// differs.
-const VERSION: u16 = 3;
+/// Version 1 knew no queuing service: its accounts have no pseudonym yet. Version 2 knew no key server either, version 3 no
+/// identity and no linked devices. Nothing else differs.
+const VERSION: u16 = 4;
 
 /// Everything a client keeps.
 #[derive(Serialize, Deserialize)]
@@ -73,19 +74,25 @@ pub(crate) struct Account {
     /// The key of the client's credential.
     #[serde(with = "secret")]
     pub(crate) client_credential_key: SigningKey<ClientCredentialKey>,
-    /// The root under which the registration was made.
+    /// The root under which the client's credential was issued.
     pub(crate) as_credential: Bytes,
     /// The intermediate that signs the client's credential.
     pub(crate) as_intermediate_credential: Bytes,
-    /// The client's queue at the authentication service.
-    pub(crate) as_queue: OwnQueue,
+    /// The client's queue at the authentication service. One that was linked has none (yet).
+    pub(crate) as_queue: Option<OwnQueue>,
     /// The private halves of the connection packages' keys, in the packages' order.
     pub(crate) connection_keys: Vec<ConnectionKey>,
     pub(crate) authentication_service: AuthenticationServiceState,
     /// The key server, as soon as it has the user's storage key.
     pub(crate) key_server: Option<KeyServerState>,
-    /// The client at the queuing service.
+    /// The client at the queuing service. One that was linked has none (yet).
     pub(crate) pseudonym: Option<Pseudonym>,
+    /// What a client that was linked has of the user's pseudonym.
+    pub(crate) user_secrets: Option<UserSecrets>,
+    /// The user's identity, from the moment this client makes or joins it.
+    pub(crate) identity: Option<IdentityState>,
+    pub(crate) renewal: Option<Renewal>,
+    pub(crate) approval: Option<Approval>,
 }
 
 impl Account {
@@ -103,7 +110,7 @@ impl Account {
         }
     }
 
-    /// Whether the authentication service is known to have the user.
+    /// Whether the authentication service is known to have the client.
     pub(crate) fn is_registered(&self) -> bool {
         self.client_credential().is_some()
     }
@@ -111,8 +118,35 @@ impl Account {
     /// The client's `ClientCredential`, as soon as there is one. It was verified before it was kept.
     pub(crate) fn client_credential(&self) -> Option<&Bytes> {
         match &self.authentication_service {
-            AuthenticationServiceState::Finishing { .. } => None,
+            AuthenticationServiceState::Finishing { .. } | AuthenticationServiceState::Linking { .. } => None,
             AuthenticationServiceState::Registered { client_credential } => Some(client_credential),
+        }
+    }
+
+    /// Whether this client was linked, or may have been, by another one of the user's.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.user_secrets.is_some()
+    }
+
+    /// What is under way where something needs a client that is complete.
+    pub(crate) fn incomplete(&self) -> Error {
+        match &self.authentication_service {
+            AuthenticationServiceState::Linking { .. } => Error::LinkingUnderWay(self.user_name.clone()),
+            AuthenticationServiceState::Registered { .. } if self.is_linked() => Error::NotAtQueuingService,
+            _ => Error::RegistrationUnderWay(self.user_name.clone()),
+        }
+    }
+
+    /// Whether the server is known to have the user's identity, with this client in it.
+    pub(crate) fn has_identity(&self) -> bool {
+        self.identity.as_ref().is_some_and(|identity| identity.member.is_some())
+    }
+
+    /// The same, if the server has issued it, whether this client has confirmed itself or not.
+    pub(crate) fn client_credential_if_issued(&self) -> Option<&Bytes> {
+        match &self.authentication_service {
+            AuthenticationServiceState::Linking { client_credential, .. } => Some(client_credential),
+            _ => self.client_credential(),
         }
     }
 
@@ -145,7 +179,13 @@ pub(crate) enum AuthenticationServiceState {
         /// The `ClientCredentialCsr` that says which credential is asked for.
         client_credential_csr: Bytes,
     },
-    /// The user exists, and this is its first client's `ClientCredential`.
+    /// The client may or may not have confirmed itself in the user's identity: the answer to the commit tells.
+    Linking {
+        client_credential: Bytes,
+        /// Whether the root was trusted before there was talk of linking.
+        was_root_trusted: bool,
+    },
+    /// The client exists, and this is its `ClientCredential`.
     Registered { client_credential: Bytes },
 }
 

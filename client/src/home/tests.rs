@@ -25,18 +25,28 @@ fn state(mark: u8) -> State {
 }
 
 impl Home {
-    /// Leaves the home as the given version of the state's form (1 or 2) had it: without a state key.
+    /// Leaves the home as the given version of the state's form had it: 1 and 2 without a state key.
     pub(crate) fn store_version(self, version: u16) {
         let state = self.load().unwrap().unwrap();
         let mut json: serde_json::Value = serde_json::from_slice(&state.to_json()).unwrap();
         json["version"] = version.into();
         if let Some(account) = json["account"].as_object_mut() {
-            account.remove("key_server").unwrap();
-            if version == 1 {
-                account.remove("pseudonym").unwrap();
+            let later = [
+                ("identity", 4),
+                ("user_secrets", 4),
+                ("renewal", 4),
+                ("approval", 4),
+                ("key_server", 3),
+                ("pseudonym", 2),
+            ];
+            for (field, _) in later.into_iter().filter(|(_, since)| version < *since) {
+                account.remove(field).unwrap();
             }
         }
-        let json = serde_json::to_vec(&json).unwrap().into();
+        let json: Zeroizing<Vec<u8>> = serde_json::to_vec(&json).unwrap().into();
+        if version == 3 {
+            return self.replace(Kind::State, &state_path(&self.directory), json).unwrap();
+        }
         fs::write(state_path(&self.directory), self.keys.seal_under_device_key(Kind::State, json)).unwrap();
         for path in self.all_key_packages().unwrap() {
             let opened = self.keys.open(Kind::KeyPackages, &fs::read(&path).unwrap(), &path).unwrap();
@@ -149,7 +159,7 @@ fn a_state_of_a_newer_version_is_named_as_such() {
     fs::write(&path, b"VESTIBULE-STATE\x03whatever").unwrap();
     assert!(matches!(home.load(), Err(HomeError::NewerVersion(_))));
 
-    let newer = br#"{"version":4,"news":true}"#.to_vec().into();
+    let newer = br#"{"version":5,"news":true}"#.to_vec().into();
     let newer = home.keys.seal(Kind::State, newer, &mut Randomness::system());
     fs::write(&path, newer).unwrap();
     assert!(matches!(home.load(), Err(HomeError::NewerVersion(_))));

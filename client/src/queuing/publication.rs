@@ -121,8 +121,7 @@ async fn make(session: &Session<'_>, count: usize) -> Result<Vec<NewPackage>, Er
 }
 
 fn client_credential(account: &Account, chain: &Chain, now: Timestamp) -> Result<ClientCredential, Error> {
-    let under_way = || Error::RegistrationUnderWay(account.user_name.clone());
-    let credential = account.client_credential().ok_or_else(under_way)?;
+    let credential = account.client_credential().ok_or_else(|| account.incomplete())?;
     ClientCredential::verify_chain(&credential.0, &chain.intermediate, now).map_err(Error::OwnCredentialUnusable)
 }
 

@@ -53,7 +53,7 @@ async fn what_reaches_the_queuing_service_says_nothing_of_the_user() {
     let identifiers = ["alice".to_owned(), registered.client_id.uuid.to_string(), user.user_id.to_string()];
     let (queuing, others): (Vec<_>, Vec<_>) =
         deployment.requests.iter().partition(|request| request.path.starts_with("/v1/qs/"));
-    assert_eq!((queuing.len(), others.len()), (4, 5));
+    assert_eq!((queuing.len(), others.len()), (4, 6));
     for request in queuing {
         let said = format!("{} {:?} {}", request.path, request.headers, String::from_utf8_lossy(&request.body));
         assert!(!identifiers.iter().any(|identifier| said.contains(identifier)), "{said}");
@@ -126,6 +126,7 @@ async fn an_account_of_before_there_was_a_queuing_service_gets_its_pseudonym() {
     let first = device.register(ALICE).await.result.unwrap();
     let home = Home::open(device.home.path(), Randomness::system(), Fuse::none()).unwrap().unwrap();
     home.store_version(1);
+    device.service.deployment().identities.clear();
     assert!(device.client().status().is_ok());
     assert!(matches!(device.client().key_package_supply().await, Err(Error::RegistrationUnderWay(_))));
 
@@ -133,9 +134,10 @@ async fn an_account_of_before_there_was_a_queuing_service_gets_its_pseudonym() {
     let registered = outcome.result.unwrap();
     assert_eq!(registered.client_id, first.client_id);
     assert_ne!(registered.qs_client_id, first.qs_client_id);
-    assert_eq!(outcome.progress[0], (Stage::KeyServer, StageState::Resumed));
-    assert_eq!(outcome.progress[2], (Stage::QueuingService, StageState::Started));
-    assert_eq!(outcome.progress.len(), 6);
+    assert_eq!(outcome.progress[0], (Stage::Identity, StageState::Resumed));
+    assert_eq!(outcome.progress[2], (Stage::KeyServer, StageState::Started));
+    assert_eq!(outcome.progress[4], (Stage::QueuingService, StageState::Started));
+    assert_eq!(outcome.progress.len(), 8);
     assert_eq!(device.passwords_asked(), [PasswordUse::New, PasswordUse::Current]);
     device.assert_private_parts_are_kept();
 }

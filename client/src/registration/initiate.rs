@@ -170,7 +170,7 @@ impl Application {
             client_credential_key: self.key,
             as_credential: chain.root.to_bytes(),
             as_intermediate_credential: chain.intermediate.to_bytes(),
-            as_queue,
+            as_queue: Some(as_queue),
             connection_keys,
             authentication_service: AuthenticationServiceState::Finishing {
                 request,
@@ -178,6 +178,10 @@ impl Application {
             },
             key_server: None,
             pseudonym: Some(new_pseudonym(randomness)),
+            user_secrets: None,
+            identity: None,
+            renewal: None,
+            approval: None,
         }
     }
 }

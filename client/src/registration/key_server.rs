@@ -1,4 +1,4 @@
-//! The third stage: the user gets a storage key, which the key server keeps for whoever knows the password
+//! The fourth stage: the user gets a storage key, which the key server keeps for whoever knows the password
 //! (`key-server-registration.md`).
 
 use vestibule_protocol::key_server::{AuditEntry, StorageKey};

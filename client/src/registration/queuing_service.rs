@@ -1,4 +1,4 @@
-//! The fourth stage: the client becomes a pseudonym at the queuing service.
+//! The fifth stage: the client becomes a pseudonym at the queuing service.
 
 use std::time::Duration;
 

@@ -7,6 +7,7 @@ use vestibule_protocol::clock::Clock;
 use vestibule_protocol::credential::{AsCredential, AsIntermediateCredential};
 use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::problem::{Problem, ProblemType};
+use vestibule_protocol::randomness::Randomness;
 use vestibule_protocol::signed::{Fingerprint, Verified};
 use vestibule_protocol::time::DAY;
 
@@ -14,6 +15,7 @@ use super::*;
 use crate::chain::CredentialsError;
 use crate::client::Client;
 use crate::fuse::Fuse;
+use crate::home::Home;
 use crate::testing::{Device, FakeService, NOW, replacing};
 use crate::transport::{Request, Response, TransportError};
 
@@ -113,12 +115,12 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_body() {
     let device = Device::new();
     let lost = AtomicBool::new(false);
     let losing = move |request: &Request, response| {
-        let is_first = request.path.contains("/users/") && !lost.swap(true, Ordering::SeqCst);
+        let is_first = is_finish(request) && !lost.swap(true, Ordering::SeqCst);
         if is_first { Err(TransportError("lost".into())) } else { Ok(response) }
     };
     device.register_with(ALICE, device.through(losing)).await.result.unwrap();
     let deployment = device.service.deployment();
-    let finishing: Vec<_> = deployment.requests.iter().filter(|request| request.path.contains("/users/")).collect();
+    let finishing: Vec<_> = deployment.requests.iter().filter(|request| is_finish(request)).collect();
     assert_eq!(finishing.len(), 2);
     assert_eq!(finishing[0].body, finishing[1].body);
 }
@@ -132,6 +134,32 @@ async fn to_register_again_changes_nothing() {
     assert_eq!(again.result.unwrap(), first);
     assert_eq!(again.progress, []);
     assert_eq!(device.service.deployment().requests.len(), requests);
+}
+
+#[tokio::test]
+async fn an_account_of_before_there_were_identities_gets_one_from_whatever_it_does_first() {
+    for does_register in [true, false] {
+        let device = Device::new();
+        let first = device.register(ALICE).await.result.unwrap();
+        let home = Home::open(device.home.path(), Randomness::system(), Fuse::none()).unwrap().unwrap();
+        home.store_version(3);
+        device.service.deployment().identities.clear();
+        let mut client = device.client();
+        assert_eq!(client.status().unwrap().client_id, first.client_id);
+        if does_register {
+            drop(client);
+            let outcome = device.register(ALICE).await;
+            assert_eq!(outcome.progress, [(Stage::Identity, StageState::Resumed), (Stage::Identity, StageState::Done)]);
+            assert_eq!(outcome.result.unwrap(), first);
+        } else {
+            assert_eq!(client.catch_up().await.unwrap(), []);
+            drop(client);
+        }
+        assert!(device.account().has_identity());
+        assert_eq!(device.passwords_asked(), [PasswordUse::New]);
+        let deployment = device.service.deployment();
+        assert_eq!(deployment.identities[ALICE].follower().members()[0].client_id, first.client_id);
+    }
 }
 
 #[tokio::test]
@@ -240,6 +268,11 @@ async fn a_user_name_of_another_domain_is_refused_before_anything_is_sent() {
     assert_eq!(outcome.error(), "this server is for user names that end in @localhost, not in @example.org");
     assert_eq!(device.passwords_asked(), []);
     assert_eq!(device.service.deployment().requests.len(), 1);
+}
+
+/// Whether it is the request that creates alice.
+fn is_finish(request: &Request) -> bool {
+    request.path == format!("/v1/as/users/{ALICE}")
 }
 
 /// Registers as far as the request that creates the user, which never reaches the server.

@@ -10,7 +10,7 @@ use vestibule_protocol::request_signature::Service;
 use vestibule_protocol::signed::Fingerprint;
 
 use super::{Rendezvous, RendezvousError, Surroundings};
-use crate::api::{Api, ApiError, RequestSigner};
+use crate::api::{Api, ApiError};
 use crate::chain::TrustedChains;
 use crate::error::Error;
 use crate::home::{Account, ApplicationState, Home, KeptRendezvous, KeptRequest, KeptSession, RendezvousToKeep};
@@ -67,15 +67,10 @@ impl<'c> Rendezvous<'c> {
                 ticket
             }
         };
-        let request = KeptRequest::new(&JoinRendezvousRequest { client_id: client_id.clone(), ticket: ticket.clone() });
-        let signer = RequestSigner {
-            key: &account.client_credential_key,
-            key_id: client_id.to_string(),
-            domain: domain.clone(),
-        };
+        let request = KeptRequest::new(&JoinRendezvousRequest { client_id, ticket: ticket.clone() });
         let service = Api::new(Service::Rendezvous, connection.clone());
         let path = RendezvousPath { code };
-        let answer = service.call_signed::<JoinRendezvous, _>(&path, request.as_bytes(), &signer).await;
+        let answer = service.call_signed::<JoinRendezvous, _>(&path, request.as_bytes(), &account.signer()).await;
         let answer = answer.map_err(|error| forget_if_refused(home, error))?;
         let relay_url = read_relay_url(&answer.relay_url).or_else(|error| {
             home.remove_rendezvous()?;

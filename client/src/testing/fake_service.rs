@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use vestibule_protocol::clock::Clock;
 use vestibule_protocol::connection_package::ConnectionPackage;
 use vestibule_protocol::credential::{
-    AsCredential, AsIntermediateCredential, ClientCredential, ClientCredentialCsr, ProvisionalCredential,
+    AsCredential, AsIntermediateCredential, ClientCredentialCsr, ProvisionalCredential,
 };
 use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::endpoint::{
@@ -27,9 +27,14 @@ use vestibule_protocol::request_signature::{CoveredRequest, RequestSignature, Se
 
 use crate::transport::{Request, Response, Sending, Transport};
 
+mod accounts;
+mod clients;
+mod identity;
 mod key_server;
 mod queuing;
 
+pub(crate) use clients::FakeClients;
+pub(crate) use identity::FakeIdentity;
 use key_server::FakeKeyServer;
 use queuing::FakeQueuingService;
 
@@ -45,6 +50,9 @@ pub(crate) struct Deployment {
     pub(crate) intermediate_key: SigningKey<AsIntermediateCredentialKey>,
     pub(crate) intermediate: AsIntermediateCredential,
     pub(crate) users: BTreeMap<String, User>,
+    pub(crate) clients: FakeClients,
+    /// The users' identities, by their names.
+    pub(crate) identities: BTreeMap<String, FakeIdentity>,
     pub(crate) key_server: FakeKeyServer,
     pub(crate) queuing: FakeQueuingService,
     /// Every request that arrived.
@@ -82,6 +90,8 @@ impl FakeService {
             intermediate_key,
             intermediate,
             users: BTreeMap::new(),
+            clients: FakeClients::default(),
+            identities: BTreeMap::new(),
             key_server: FakeKeyServer::default(),
             queuing,
             requests: Vec::new(),
@@ -119,7 +129,14 @@ impl FakeService {
         match (request.method.as_str(), request.path.as_str()) {
             ("GET", "/v1/as/credentials") => Ok((200, deployment.credentials())),
             ("POST", "/v1/as/registrations") => Ok((200, deployment.initiate(&request.body, &self.clock)?)),
-            ("PUT", path) if path.starts_with("/v1/as/users/") => Ok((201, deployment.finish(request, &self.clock)?)),
+            ("POST", "/v1/as/logins") => Ok((200, deployment.initiate_login(request, &self.clock)?)),
+            (method, path) if path.starts_with("/v1/as/users/") => {
+                let parts: Vec<&str> = path["/v1/as/users/".len()..].split('/').collect();
+                match (method, parts.as_slice()) {
+                    ("PUT", [_]) => Ok((201, deployment.finish(request, &self.clock)?)),
+                    _ => Ok((200, deployment.answer_about_account(request, &parts, &self.clock)?)),
+                }
+            }
             ("POST", "/v1/ks/sessions") => Ok((201, deployment.open_session(request, &self.clock)?)),
             ("POST", path) if path.starts_with("/v1/ks/sessions/") => {
                 Ok((200, deployment.key_server.use_session(request, self.clock.now())?))
@@ -217,6 +234,7 @@ impl Deployment {
             ConnectionPackage::verify_owner(&package.0, id, key, clock.now()).unwrap();
         }
         assert!(self.user_ids.insert(body.user_id.to_string()));
+        let provisional_client_id = client.client_id.clone();
         let client_id = client.client_id.to_string();
         let credential = provisional.into_client_credential(&self.intermediate_key).to_bytes();
         let user = User {
@@ -228,6 +246,7 @@ impl Deployment {
         };
         let identifier = self.identifiers[&body.sealed_registration.0];
         self.key_server.register(&user_name, body.user_id, record, identifier);
+        self.clients.register(&provisional_client_id, credential.clone());
         self.users.insert(user_name, user);
         Ok(json!(FinishRegistrationResponse { client_credential: credential }))
     }
@@ -247,11 +266,8 @@ impl Deployment {
         clock: &Clock,
     ) -> Result<(), Problem> {
         let signature = self.check_signature(request, clock)?;
-        let user = self.users.get(body.user_name.as_str()).filter(|user| user.client_id == signature.key_id());
-        let user = user.ok_or_else(|| Problem::new(ProblemType::ClientUnknown, "unknown"))?;
-        let credential = ClientCredential::verify_chain(&user.credential.0, &self.intermediate, clock.now()).unwrap();
-        let verified = signature.verify(&credential.payload().verifying_key);
-        verified.map_err(|error| Problem::new(ProblemType::SignatureInvalid, error))
+        let user_name = body.user_name.as_str();
+        self.clients.signer(&signature, user_name, clock.now()).map(|_| ())
     }
 
     fn check_signature(&self, request: &Request, clock: &Clock) -> Result<RequestSignature, Problem> {

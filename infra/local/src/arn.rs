@@ -5,7 +5,8 @@ pub(crate) const ACCOUNT_ID: &str = "000000000000";
 /// The region of everything in the local cloud.
 pub(crate) const REGION: &str = "us-east-1";
 
-/// What `Ref` gives for an API. API Gateway's own ids are lower-case too, for they are part of a host name.
+/// What `Ref` gives for an API: in the local cloud its logical id, in lower case because it is part of a host name. Those of
+/// API Gateway are random.
 pub(crate) fn api_id(logical_id: &str) -> String {
     logical_id.to_lowercase()
 }

@@ -32,6 +32,9 @@ pub struct WebSocketLimits {
     pub lifetime: Duration,
     /// How long API Gateway waits for a function.
     pub integration_timeout: Duration,
+    /// How long a client may take to read what was posted before a function closed its connection, and again to leave. AWS
+    /// documents none.
+    pub farewell: Duration,
 }
 
 impl Default for Limits {
@@ -49,7 +52,7 @@ impl Default for Limits {
 }
 
 impl Default for WebSocketLimits {
-    /// AWS's own.
+    /// AWS's own, as far as they are known.
     fn default() -> Self {
         Self {
             frame_bytes: 32 * 1024,
@@ -57,6 +60,7 @@ impl Default for WebSocketLimits {
             idle_timeout: Duration::from_secs(10 * 60),
             lifetime: Duration::from_secs(2 * 60 * 60),
             integration_timeout: Duration::from_secs(29),
+            farewell: Duration::from_secs(1),
         }
     }
 }

@@ -214,6 +214,12 @@ impl Template {
                 }
             }
         }
+        for (index, api) in self.websocket_apis.iter().enumerate() {
+            if let Some(earlier) = self.websocket_apis[..index].iter().find(|earlier| earlier.id == api.id) {
+                let problem = format!("it has the same id as {}, whose name differs in case only", earlier.logical_id);
+                return Err(TemplateError::new(below("Resources", &api.logical_id), problem));
+            }
+        }
         Ok(())
     }
 }

@@ -39,7 +39,7 @@ mod registry;
 mod session;
 mod urls;
 
-use self::connection::{Connection, Outgoing};
+use self::connection::Connection;
 pub use self::disturbance::{Disturbance, Transfer, TransferKind};
 pub(crate) use self::registry::{Refusal, Registry};
 use self::session::{Ending, Session};
@@ -144,11 +144,14 @@ impl WebSocketApi {
     /// Has the function of a message's route handle it, at the same time as everything else.
     fn handle_message(self: &Arc<Self>, connection: &Arc<Connection>, body: String) {
         let (api, connection) = (Arc::clone(self), Arc::clone(connection));
-        // Asked here, so that messages are counted in the order in which they came.
+        // Asked here, so that messages are counted, and held back, in the order in which they came.
         let disturbance = self.disturbance(&connection, RouteKey::Default, &body);
+        let request_id = random_id();
+        let event = event::message(&api, &connection, &body, &request_id);
+        if let (Some(Disturbance::AfterNext), Some(lambda)) = (disturbance, self.routes.get(&RouteKey::Default)) {
+            return connection.hold_event(Arc::clone(lambda), event);
+        }
         tokio::spawn(async move {
-            let request_id = random_id();
-            let event = event::message(&api, &connection, &body, &request_id);
             let message = match api.deliver(&connection, RouteKey::Default, event, disturbance).await {
                 Some(Ok(_)) => return,
                 Some(Err(IntegrationError::Invocation(_))) => "Internal server error",
@@ -165,8 +168,8 @@ impl WebSocketApi {
         self.registry.disturbance(&connection.next_event(route, body))
     }
 
-    /// Has the function of a route handle an event. Nothing if there is no such route; the answer is null if there is
-    /// none yet.
+    /// Has the function of a route handle an event. Nothing if there is no such route; the answer is null if a disturbance
+    /// puts the event off or loses it.
     async fn deliver(
         &self,
         connection: &Connection,
@@ -210,7 +213,7 @@ impl WebSocketApi {
 }
 
 /// What is on its way to the client of a connection.
-type Queue = mpsc::Receiver<Outgoing>;
+type Queue = mpsc::Receiver<String>;
 
 impl fmt::Debug for WebSocketApi {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -23,7 +23,10 @@ mod vectors;
 
 pub use audit::{AuditAction, AuditEntry, AuditHead, AuditOutcome, Chain, check_audit_log};
 pub use channel::ChannelError;
-pub use client::{AwaitedResponse, ClientSession, ClientSessionError, RegistrationUnderWay, Retrieved, SessionOpening};
+pub use client::{
+    AwaitedResponse, AwaitedStorageKey, ClientSession, ClientSessionError, RegistrationUnderWay, Retrieved,
+    SessionOpening,
+};
 pub use operations::{
     AuditLogPage, ChangePassword, CompleteRegistration, DeleteStorageKey, Deleted, Operation, ReadAuditLog, Recorded,
     RequestOperation, RetrieveStorageKey, RetrievedStorageKey,

@@ -32,12 +32,8 @@ mod spake2;
 mod words;
 
 pub use crate::symmetric::RendezvousTicket;
-pub use channel::{Channel, ChannelMessage, Received, SendError, Tampered};
+pub use channel::{ChannelMessage, SendError};
 pub use code::{MAX_RENDEZVOUS_CODE_BITS, RENDEZVOUS_CODE_BITS, RendezvousCode, RendezvousCodeError};
-pub use delivery::{Delivery, DeliveryError};
-pub use handshake::{
-    AwaitsConfirmation, AwaitsKeyExchange, ExistingDevice, HandshakeFailed, NewDevice, OwesConfirmation,
-};
 pub use mailbox::{MailboxId, MailboxIdError, RELAY_SUBPROTOCOL, RendezvousTicketHash};
 pub use pairing::{Pairing, PairingError, RandomString, WordPosition};
 pub use session::{EndReason, Event, Progress, Rendezvous, SecuredSession, Session};

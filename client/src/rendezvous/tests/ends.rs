@@ -72,7 +72,7 @@ async fn a_device_that_nobody_joins_waits_until_the_time_is_up_and_no_longer() {
     let (end, ()) = tokio::time::timeout(PATIENCE, async { tokio::join!(pair.converse(&mut rendezvous), time) })
         .await
         .expect("it waits for ever");
-    assert_eq!(end.unwrap_err().to_string(), "the code has expired");
+    assert_eq!(end.unwrap_err().to_string(), "the devices did not come together in time: begin again with a new code");
     pair.assert_nothing_is_left();
 
     pair.screen.send_replace(Some(pairing));

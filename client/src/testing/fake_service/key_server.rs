@@ -62,6 +62,12 @@ impl FakeKeyServer {
         self.users.insert(user_name.to_owned(), user);
     }
 
+    /// What a user's password is checked by.
+    pub(super) fn password(&self, user_name: &str) -> (&RegistrationRecord, CredentialIdentifier) {
+        let user = &self.users[user_name];
+        (&user.record, user.credential_identifier)
+    }
+
     pub(super) fn open_session(
         &mut self,
         request: &OpenSessionRequest,

@@ -1,5 +1,5 @@
-//! `cargo demo`: a local cloud in memory, two users who register on it and find each other, a key that follows one of them
-//! to another device, and what each service knows afterwards.
+//! `cargo demo`: a local cloud in memory, two users who register on it and find each other, a second device of one of them,
+//! and what each service knows afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -9,8 +9,13 @@ use std::time::Instant;
 
 use rand::rngs::OsRng;
 use serde_json::Value;
-use vestibule_client::{Client, Options, Password, Registered, StageState, UserName};
+use tokio::sync::oneshot;
+use vestibule_client::{
+    Client, Deciding, Linked, LinkingInteraction, LinkingQuestion, LinkingStep, Options, Pairing, Password, Registered,
+    StageState, UserName,
+};
 use vestibule_local::{FUNCTIONS, LocalCloud, Service, ServiceCall};
+use vestibule_protocol::time::Timestamp;
 
 /// Whatever is shorter, such as the kind of an item, identifies nobody, nor does a number that counts items from one.
 const SHORTEST_IDENTIFIER: usize = 13;
@@ -62,16 +67,24 @@ async fn demonstrate(out: &mut (impl Write + Send)) -> Result<()> {
 
     writeln!(
         out,
-        "\n4. On her tablet, which is empty, Alice types name and password: the key server gives her storage key back."
+        "\n4. Alice types the code that her new tablet shows into her phone, and approves: now it is hers too."
     )?;
-    let on_phone = alices.storage_key(None, password()).await?.fingerprint();
     let mut tablet = Client::open(Options::new(homes.path().join("tablet")).server(cloud.url().parse()?))?;
-    let on_tablet = tablet.storage_key(Some(&alice), password()).await?.fingerprint();
-    line(out, "fingerprint on the phone", &on_phone.to_string())?;
-    line(out, "fingerprint on the tablet", &on_tablet.to_string())?;
+    link(out, &mut tablet, &mut alices).await?;
+    let (on_phone, on_tablet) = (list_devices(&mut alices).await?, list_devices(&mut tablet).await?);
+    for device in &on_phone {
+        line(out, "device", device)?;
+    }
+    if on_phone != on_tablet {
+        return Err("the two devices' lists differ".into());
+    }
+    line(out, "on the tablet", "the same list, from commits that both have checked")?;
+    let on_phone = alices.storage_key(None, password()).await?.fingerprint();
+    let on_tablet = tablet.storage_key(None, password()).await?.fingerprint();
     if on_phone != on_tablet {
         return Err("the two storage keys differ".into());
     }
+    line(out, "storage key", &format!("{on_phone}, with her password the same on both"))?;
     let log = alices.audit_log(None, password()).await?;
     line(out, "audit log", &format!("{} entries, {}", log.entries.len(), log.chain.name()))?;
 
@@ -132,6 +145,47 @@ async fn register(
         }
     };
     Ok(Client::open(options)?.register(user_name, device, |_| Ok(password()), observer).await?)
+}
+
+/// Lets the new device show a code to the existing one, whose user says yes.
+async fn link(out: &mut (impl Write + Send), new: &mut Client, existing: &mut Client) -> Result<()> {
+    let (show, shown) = oneshot::channel();
+    let mut at_new = Person { show: Some(show) };
+    let mut at_existing = Person { show: None };
+    let linking = new.link("tablet", None, &mut at_new);
+    let approving = async {
+        let pairing = shown.await?;
+        line(out, "code", &pairing.to_words())?;
+        Ok(existing.approve(Some(&pairing), &mut at_existing).await?)
+    };
+    let (linked, approved): (_, Result<Linked>) = tokio::join!(linking, approving);
+    let (linked, approved) = (linked?, approved?);
+    line(out, "linked", &format!("'{}', {}", linked.device_name, linked.client_id))?;
+    if linked == approved { Ok(()) } else { Err("the devices do not agree on who was linked".into()) }
+}
+
+/// Alice, at one of her devices: she reads what it shows, and wants what she is asked.
+struct Person {
+    show: Option<oneshot::Sender<Pairing>>,
+}
+
+impl LinkingInteraction for Person {
+    fn show_code(&mut self, pairing: &Pairing, _: Timestamp) {
+        if let Some(show) = self.show.take() {
+            let _ = show.send(pairing.clone());
+        }
+    }
+
+    fn step(&mut self, _: LinkingStep) {}
+
+    fn decide<'a>(&'a mut self, _: &'a LinkingQuestion) -> Deciding<'a> {
+        Box::pin(async { Ok(true) })
+    }
+}
+
+async fn list_devices(client: &mut Client) -> Result<Vec<String>> {
+    let devices = client.devices().await?;
+    Ok(devices.iter().map(|device| device.to_string()).collect())
 }
 
 fn password() -> Password {

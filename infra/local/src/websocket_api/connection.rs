@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::header;
 use http::request::Parts;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use vestibule_protocol::time::Timestamp;
 
@@ -27,7 +27,8 @@ pub(crate) struct Connection {
     pub(super) source_ip: String,
     pub(super) user_agent: String,
     pub(super) connected_at: Timestamp,
-    outgoing: mpsc::Sender<Outgoing>,
+    outgoing: mpsc::Sender<String>,
+    is_closing: watch::Sender<bool>,
     activity: Mutex<Activity>,
     events: AtomicU64,
     posts: AtomicU64,
@@ -42,20 +43,8 @@ pub(super) struct Activity {
     pub(super) time: Timestamp,
 }
 
-/// What the server does on a connection, in this order.
-#[derive(Debug)]
-pub(super) enum Outgoing {
-    Text(String),
-    Close,
-}
-
 impl Connection {
-    pub(super) fn new(
-        api_id: &str,
-        parts: &Parts,
-        peer: SocketAddr,
-        now: Timestamp,
-    ) -> (Self, mpsc::Receiver<Outgoing>) {
+    pub(super) fn new(api_id: &str, parts: &Parts, peer: SocketAddr, now: Timestamp) -> (Self, mpsc::Receiver<String>) {
         let (outgoing, queue) = mpsc::channel(BUFFERED_MESSAGES);
         let connection = Self {
             id: random_id(),
@@ -64,6 +53,7 @@ impl Connection {
             user_agent: header_text(&parts.headers, header::USER_AGENT),
             connected_at: now,
             outgoing,
+            is_closing: watch::Sender::new(false),
             activity: Mutex::new(Activity { instant: Instant::now(), time: now }),
             events: AtomicU64::new(0),
             posts: AtomicU64::new(0),
@@ -86,19 +76,30 @@ impl Connection {
     pub(super) fn send(&self, text: String) -> Result<(), Refusal> {
         // Held while sending, so that nothing comes in between.
         let mut held = lock(&self.held_posts);
-        self.enqueue(Outgoing::Text(text))?;
-        held.drain(..).try_for_each(|held| self.enqueue(Outgoing::Text(held)))
+        self.enqueue(text)?;
+        for held in held.drain(..) {
+            // Whoever posted it was told long ago that it was taken.
+            let _ = self.enqueue(held);
+        }
+        Ok(())
     }
 
-    /// Ends the connection after what was sent before.
-    pub(super) fn close(&self) -> Result<(), Refusal> {
-        self.enqueue(Outgoing::Close)
+    /// Ends the connection after what was sent before, if the client reads that. This needs no room among the messages, so
+    /// that a client that does not read cannot stay.
+    pub(super) fn close(&self) {
+        self.is_closing.send_replace(true);
+    }
+
+    /// Comes back when the connection is to be closed.
+    pub(super) async fn closing(&self) {
+        // The sender is here, so this cannot fail.
+        let _ = self.is_closing.subscribe().wait_for(|is_closing| *is_closing).await;
     }
 
     /// Sends a message of API Gateway's own, which is about a message of the client.
     pub(super) fn tell(&self, message: &str, request_id: &str) {
         let text = json!({"message": message, "connectionId": self.id, "requestId": request_id});
-        if self.enqueue(Outgoing::Text(text.to_string())).is_err() {
+        if self.enqueue(text.to_string()).is_err() {
             tracing::debug!("the client cannot be told: {message}");
         }
     }
@@ -128,8 +129,8 @@ impl Connection {
         Transfer { connection_id: self.id.clone(), kind, number, body: body.to_owned() }
     }
 
-    fn enqueue(&self, outgoing: Outgoing) -> Result<(), Refusal> {
-        self.outgoing.try_send(outgoing).map_err(|error| match error {
+    fn enqueue(&self, text: String) -> Result<(), Refusal> {
+        self.outgoing.try_send(text).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Refusal::BufferFull,
             mpsc::error::TrySendError::Closed(_) => Refusal::Gone,
         })

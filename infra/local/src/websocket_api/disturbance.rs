@@ -12,7 +12,7 @@ pub struct Transfer {
     pub connection_id: String,
     /// What it is.
     pub kind: TransferKind,
-    /// How many of its kind there were before on this connection. Of the events, `$connect` is number 0.
+    /// How many events, of whatever route, or how many posts there were before on this connection. `$connect` is event 0.
     pub number: u64,
     /// The text of the message; empty for `$connect` and `$disconnect`.
     pub body: String,
@@ -34,7 +34,7 @@ pub enum Disturbance {
     Twice,
     /// It is delivered later, and all that comes after it is not.
     Delayed(Duration),
-    /// It is delivered after the next of its kind on this connection, and never if there is none. A `$connect` is
+    /// It is delivered after the next event, or the next post, that arrives on this connection, and never if none does. A `$connect` is
     /// not put off.
     AfterNext,
     /// It is never delivered. A `$connect` is not lost.

@@ -67,3 +67,19 @@ fn status_of(error: &IntegrationError) -> StatusCode {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_makes_no_sense_as_an_answer_of_connect_is_a_bad_gateway() {
+        for nonsense in [json!(null), json!("yes"), json!({}), json!({"body": "yes"}), json!({"statusCode": "many"})] {
+            let refused = answer(Ok(nonsense.clone()), Answer::default()).unwrap_err();
+            assert_eq!(refused, StatusCode::BAD_GATEWAY, "{nonsense}");
+        }
+        assert!(answer(Ok(json!({"statusCode": 200})), Answer::default()).is_ok());
+    }
+}

@@ -55,7 +55,10 @@ impl Registry {
         let text = text.to_owned();
         match self.disturbance(&connection.next_post(&text)) {
             None => connection.send(text),
-            Some(Disturbance::Twice) => connection.send(text.clone()).and_then(|()| connection.send(text)),
+            Some(Disturbance::Twice) => connection.send(text.clone()).inspect(|()| {
+                // The caller is answered once, for the first.
+                let _ = connection.send(text);
+            }),
             Some(Disturbance::Delayed(delay)) => {
                 tokio::spawn(async move {
                     tokio::time::sleep(delay).await;
@@ -82,9 +85,9 @@ impl Registry {
         }))
     }
 
-    /// Ends a connection. What was posted before is still sent; to functions it is gone from now on.
+    /// Ends a connection. What was posted before is still sent to a client that reads; to functions it is gone from now on.
     pub(crate) fn delete(&self, api_id: &str, stage: &str, id: &str) -> Result<(), Refusal> {
-        self.connection(api_id, stage, id)?.close()?;
+        self.connection(api_id, stage, id)?.close();
         self.connections().remove(id);
         Ok(())
     }

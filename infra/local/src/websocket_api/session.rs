@@ -15,13 +15,14 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, O
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::connection::{Connection, Outgoing};
+use super::connection::Connection;
 use super::registry::Registration;
 use super::{Queue, WebSocketApi};
 use crate::limits::WebSocketLimits;
 
-/// How long a client that is being closed may take to leave.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How many bytes wait between a message and the socket at most: every frame is flushed before the next, so there is never
+/// more than one, and what answers pings.
+const WRITE_BUFFER_BYTES: usize = 512 * 1024;
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
@@ -45,25 +46,34 @@ pub(super) struct Ending {
 
 impl Session<'_> {
     /// Serves the connection to its end. Functions find it until then.
-    pub(super) async fn run(&self, upgraded: Upgraded, queue: Queue, registration: Registration) -> Ending {
+    pub(super) async fn run(&self, upgraded: Upgraded, mut queue: Queue, registration: Registration) -> Ending {
         let config = WebSocketConfig::default()
             .max_frame_size(Some(self.limits.frame_bytes))
-            .max_message_size(Some(self.limits.message_bytes));
+            .max_message_size(Some(self.limits.message_bytes))
+            .max_write_buffer_size(WRITE_BUFFER_BYTES);
         let socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
         let (mut sink, mut stream) = socket.split();
-        // A client that sends without reading is read while it is written to, so that neither waits for the other.
-        let ending = tokio::select! {
-            ending = self.read(&mut stream) => ending,
-            ending = self.write(&mut sink, queue) => ending,
-            () = idle(self.connection, self.limits.idle_timeout) => Ending::said(CloseCode::Away, "Going away"),
-            () = tokio::time::sleep(self.limits.lifetime) => Ending::said(CloseCode::Away, "Going away"),
+        let ending = {
+            let mut writing = std::pin::pin!(self.write(&mut sink, &mut queue));
+            // A client that sends without reading is read while it is written to, so that neither waits for the other.
+            tokio::select! {
+                ending = self.read(&mut stream) => ending,
+                ending = &mut writing => ending,
+                () = idle(self.connection, self.limits.idle_timeout) => Ending::said(CloseCode::Away, "Going away"),
+                () = tokio::time::sleep(self.limits.lifetime) => Ending::said(CloseCode::Away, "Going away"),
+                () = self.connection.closing() => {
+                    // Nothing more is read, and what waits is written to a client that takes it.
+                    let written = tokio::time::timeout(self.limits.farewell, writing).await;
+                    written.unwrap_or_else(|_| Ending::deleted())
+                }
+            }
         };
         drop(registration);
         let socket = sink.reunite(stream).expect("both are halves of one socket");
         let farewell = say_farewell(socket, ending.close_frame());
         // In the background: $disconnect does not wait for a client that takes its time.
-        let lifeline = self.api.lifeline.clone();
-        tokio::spawn(async move { lifeline.run(tokio::time::timeout(FAREWELL, farewell)).await });
+        let (lifeline, patience) = (self.api.lifeline.clone(), self.limits.farewell);
+        tokio::spawn(async move { lifeline.run(tokio::time::timeout(patience, farewell)).await });
         ending
     }
 
@@ -87,8 +97,13 @@ impl Session<'_> {
         }
     }
 
-    async fn write(&self, sink: &mut SplitSink<Socket, Message>, mut queue: Queue) -> Ending {
-        while let Some(Outgoing::Text(text)) = queue.recv().await {
+    async fn write(&self, sink: &mut SplitSink<Socket, Message>, queue: &mut Queue) -> Ending {
+        loop {
+            let text = tokio::select! {
+                biased;
+                Some(text) = queue.recv() => text,
+                () = self.connection.closing() => return Ending::deleted(),
+            };
             for frame in frames(text.as_bytes(), self.limits.frame_bytes) {
                 if sink.send(Message::Frame(frame)).await.is_err() {
                     return Ending::broken();
@@ -96,8 +111,6 @@ impl Session<'_> {
             }
             self.connection.touch(self.api.clock.now());
         }
-        // A function deleted the connection.
-        Ending::said(CloseCode::Normal, "Connection closed normally")
     }
 }
 
@@ -116,6 +129,11 @@ impl Ending {
     /// The connection broke.
     pub(super) fn broken() -> Self {
         Self { code: CloseCode::Abnormal.into(), reason: "Connection broken".to_owned(), is_said_by_us: false }
+    }
+
+    /// A function deleted the connection.
+    fn deleted() -> Self {
+        Self::said(CloseCode::Normal, "Connection closed normally")
     }
 
     fn by_client(frame: Option<CloseFrame>) -> Self {

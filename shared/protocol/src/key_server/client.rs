@@ -175,11 +175,25 @@ impl<S: Session> ClientSession<S> {
     /// Uses the session for an operation that it allows: what opens the response, and the request to send. Sent again, the
     /// request must be the same.
     pub fn send<O: Operation<Session = S>>(self, operation: O) -> (AwaitedResponse<O>, UseSessionRequest) {
+        let (awaited, _, request) = self.use_for(operation);
+        (awaited, request)
+    }
+
+    fn use_for<O: Operation<Session = S>>(self, operation: O) -> (AwaitedResponse<O>, ExportKey, UseSessionRequest) {
         let Channel { ke3, keys, export_key } = self.channel;
         let sealed_request = keys.request.seal(&operation.into_request(), &[]);
         let request_hash = request_hash(&sealed_request.0);
-        let awaited = AwaitedResponse { key: keys.response, request_hash, export_key, operation: PhantomData };
-        (awaited, UseSessionRequest { user_name: self.user_name, ke3, sealed_request })
+        let awaited = AwaitedResponse { key: keys.response, request_hash, operation: PhantomData };
+        (awaited, export_key, UseSessionRequest { user_name: self.user_name, ke3, sealed_request })
+    }
+}
+
+#[cfg(test)]
+impl<S: Session> ClientSession<S> {
+    /// Uses the session for anything, as somebody does who keeps to no rules.
+    pub(super) fn send_anything(self, request: &impl tls_codec::Serialize) -> UseSessionRequest {
+        let Channel { ke3, keys, .. } = self.channel;
+        UseSessionRequest { user_name: self.user_name, ke3, sealed_request: keys.request.seal(request, &[]) }
     }
 }
 
@@ -198,8 +212,9 @@ impl ClientSession<Registration> {
 
 impl ClientSession<Request> {
     /// Retrieves the storage key.
-    pub fn retrieve_storage_key(self) -> (AwaitedResponse<RetrieveStorageKey>, UseSessionRequest) {
-        self.send(RetrieveStorageKey)
+    pub fn retrieve_storage_key(self) -> (AwaitedStorageKey, UseSessionRequest) {
+        let (response, export_key, request) = self.use_for(RetrieveStorageKey);
+        (AwaitedStorageKey { response, export_key }, request)
     }
 
     /// Reads a page of the audit log: the newest entries, or those before the one with this number.
@@ -231,7 +246,6 @@ impl ClientSession<PasswordChange> {
 pub struct AwaitedResponse<O: Operation> {
     key: DirectionKey,
     request_hash: [u8; 32],
-    export_key: ExportKey,
     operation: PhantomData<O>,
 }
 
@@ -245,6 +259,12 @@ impl<O: Operation> AwaitedResponse<O> {
     }
 }
 
+/// What opens the response to a retrieval, and decrypts the storage key in it with what the password gave.
+pub struct AwaitedStorageKey {
+    response: AwaitedResponse<RetrieveStorageKey>,
+    export_key: ExportKey,
+}
+
 /// A user's storage key, retrieved.
 #[derive(Debug)]
 pub struct Retrieved {
@@ -256,13 +276,13 @@ pub struct Retrieved {
     pub audit_entry: AuditEntry,
 }
 
-impl AwaitedResponse<RetrieveStorageKey> {
-    /// Opens the response and decrypts the storage key with what the password gave.
+impl AwaitedStorageKey {
+    /// Opens the response and decrypts the storage key.
     ///
     /// # Errors
     /// [`ClientSessionError::Channel`], [`ClientSessionError::StorageKey`].
     pub fn open_storage_key(&self, response: &UseSessionResponse) -> Result<Retrieved, ClientSessionError> {
-        let retrieved = self.open(response)?;
+        let retrieved = self.response.open(response)?;
         let encrypted = EncryptedStorageKey::from_bytes(retrieved.encrypted_storage_key())?;
         let storage_key = encrypted.decrypt(&self.export_key, &retrieved.user_id)?;
         Ok(Retrieved { user_id: retrieved.user_id, storage_key, audit_entry: retrieved.audit_entry })

@@ -16,13 +16,10 @@ use crate::endpoint::{OpenSessionRequest, OpenSessionResponse};
 use crate::limits::KEY_SERVER_SESSION_LIFETIME;
 use crate::name::{UserId, UserName};
 use crate::opaque::{
-    CREDENTIAL_IDENTIFIER_LENGTH, CredentialIdentifier, OpaqueError, Parameters, RegistrationRecord, ServerLogin,
-    ServerSetup,
+    CREDENTIAL_IDENTIFIER_LENGTH, CredentialIdentifier, OpaqueError, Parameters, RegistrationRecord,
+    SERVER_LOGIN_LENGTH, ServerLogin, ServerSetup,
 };
 use crate::time::Timestamp;
-
-/// Length of a login's state in bytes.
-const LOGIN_STATE_LENGTH: usize = 128;
 
 /// Why a session is not opened, or a request over it not heard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -66,7 +63,7 @@ pub struct StoredSession {
     user_name: UserName,
     user: SessionUser,
     expires_at: Timestamp,
-    login_state: [u8; LOGIN_STATE_LENGTH],
+    login_state: [u8; SERVER_LOGIN_LENGTH],
     password_change: Option<StoredPasswordChange>,
 }
 

@@ -190,12 +190,44 @@ fn whatever_is_altered_in_the_opening_makes_the_login_fail() {
 }
 
 #[test]
+fn an_answer_with_a_registration_response_that_nobody_asked_for_is_malformed() {
+    let mut server = Server::new();
+    let (opening, request) = SessionOpening::<Request>::start(alice(), password("correct horse"), &mut server.rng);
+    let (_, mut answer) = server.open(&request);
+    let (_, registration) = ClientRegistration::start(password("anything"), &mut server.rng);
+    let identifier = CredentialIdentifier::generate(&mut server.rng);
+    let response = server.setup.respond_to_registration(&registration.0, identifier.as_ref()).unwrap();
+    answer.opaque_registration_response = Some(response);
+    let refused = opening.finish(&answer, &mut server.rng).err();
+    assert_eq!(refused, Some(ClientSessionError::MalformedAnswer));
+}
+
+#[test]
 fn a_session_of_one_kind_is_not_one_of_another() {
     let mut server = Server::new();
     let (opening, mut request) = SessionOpening::<Request>::start(alice(), password("correct horse"), &mut server.rng);
     request.kind = SessionKind::Registration;
     let (_, answer) = server.open(&request);
     assert_eq!(opening.finish(&answer, &mut server.rng).err(), Some(OpaqueError::NotAuthenticated.into()));
+}
+
+#[test]
+fn an_operation_of_another_kind_of_session_is_refused() {
+    let mut server = Server::new();
+    let encrypted = Bytes(vec![7; ENCRYPTED_STORAGE_KEY_LENGTH]);
+    let completion = CompleteRegistration::with_bytes(server.user.user_id, &encrypted);
+    let change = ChangePassword::with_bytes(&Bytes(vec![6; 192]), &encrypted);
+    let (client, stored) = server.session::<Request>();
+    let refused = receive(&stored, &client.send_anything(&completion)).err();
+    assert_eq!(refused, Some(ChannelError.into()));
+    let (client, stored) = server.session::<Request>();
+    assert_eq!(receive(&stored, &client.send_anything(&change)).err(), Some(ChannelError.into()));
+    for operation in [RequestOperation::RetrieveStorageKey, RequestOperation::DeleteStorageKey] {
+        let (client, stored) = server.session::<Registration>();
+        assert_eq!(receive(&stored, &client.send_anything(&operation)).err(), Some(ChannelError.into()));
+    }
+    let (client, stored) = server.session::<Registration>();
+    assert_eq!(receive(&stored, &client.send_anything(&change)).err(), Some(ChannelError.into()));
 }
 
 #[test]

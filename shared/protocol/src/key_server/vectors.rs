@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::channel::{ChannelKeys, request_hash};
 use super::session::{RegistrationExchange, opaque_context};
 use super::*;
+use crate::encoding::Bytes;
 use crate::name::{UserId, UserName};
 use crate::opaque::{ExportKey, SessionKey};
 use crate::time::Timestamp;
@@ -88,6 +89,7 @@ fn vectors() -> Value {
             exchange(SessionKind::Request, ReadAuditLog { before: None }, &page),
             exchange(SessionKind::Request, ReadAuditLog { before: Some(3) }, &page),
             exchange(SessionKind::Request, DeleteStorageKey, &Deleted {}),
+            exchange(SessionKind::PasswordChange, ChangePassword::new(&Bytes(vec![6; 192]), &encrypted), &recorded),
         ],
         "storage_key": {
             "storage_key": hex([5; 32]),

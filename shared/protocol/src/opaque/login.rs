@@ -12,12 +12,9 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{
     ExportKey, KE1_LENGTH, KE2_LENGTH, KE3_LENGTH, KEY_LENGTH, OpaqueError, Parameters, Password, RegistrationRecord,
-    ServerSetup, Suite, check_length,
+    SERVER_LOGIN_LENGTH, ServerSetup, Suite, check_length,
 };
 use crate::encoding::{Bytes, SecretBytes};
-
-/// Length of a [`ServerLogin`] in bytes.
-const SERVER_LOGIN_LENGTH: usize = 128;
 
 /// What a login leaves both sides with: 64 bytes. Zeroized on drop, not printable.
 #[derive(Zeroize, ZeroizeOnDrop)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use opaque_ke::errors::ProtocolError;
 use opaque_ke::{
     ClientRegistration as OpaqueClientRegistration, ClientRegistrationFinishParameters, RegistrationRequest,
     RegistrationResponse, RegistrationUpload, ServerRegistration,
@@ -51,10 +52,12 @@ impl ClientRegistration {
         let response = RegistrationResponse::deserialize(response).map_err(|_| OpaqueError::MalformedMessage)?;
         let finish_parameters =
             ClientRegistrationFinishParameters::new(parameters.identifiers(), Some(&parameters.key_stretching));
-        let finish = self
-            .state
-            .finish(rng, self.password.as_bytes(), response, finish_parameters)
-            .map_err(|_| OpaqueError::Reflected)?;
+        let finish = self.state.finish(rng, self.password.as_bytes(), response, finish_parameters).map_err(
+            |error| match error {
+                ProtocolError::ReflectedValueError => OpaqueError::Reflected,
+                _ => OpaqueError::MalformedMessage,
+            },
+        )?;
         Ok(FinishedRegistration {
             record: Bytes(finish.message.serialize().to_vec()),
             export_key: ExportKey(finish.export_key.into()),
@@ -117,10 +120,15 @@ mod tests {
     use super::*;
     use crate::encoding::SecretBytes as _;
     use crate::name::UserName;
-    use crate::opaque::CredentialIdentifier;
+    use crate::opaque::{CredentialIdentifier, KeyStretching};
 
     fn alice() -> UserName {
         "alice@localhost".parse().unwrap()
+    }
+
+    fn fast() -> Parameters<'static> {
+        let key_stretching = KeyStretching::Identity;
+        Parameters { client_identity: None, server_identity: None, context: &[], key_stretching }
     }
 
     fn start(rng: &mut StdRng) -> (ClientRegistration, Bytes) {
@@ -166,6 +174,29 @@ mod tests {
         let mut respond =
             || setup.respond_to_registration(&request.0, CredentialIdentifier::generate(rng).as_ref()).unwrap();
         assert_ne!(respond(), respond());
+    }
+
+    #[test]
+    fn an_altered_response_is_malformed_or_gives_another_record_and_is_never_called_reflected() {
+        let rng = &mut StdRng::seed_from_u64(5);
+        let setup = ServerSetup::generate(rng);
+        let identifier = CredentialIdentifier::generate(rng);
+        let finish = |alter: &dyn Fn(&mut Vec<u8>)| {
+            let rng = &mut StdRng::seed_from_u64(6);
+            let (registration, request) = start(rng);
+            let mut response = setup.respond_to_registration(&request.0, identifier.as_ref()).unwrap().0;
+            alter(&mut response);
+            registration.finish(&response, &fast(), rng).map(|finished| finished.record)
+        };
+        let unaltered = finish(&|_| {}).unwrap();
+        for position in 0..REGISTRATION_RESPONSE_LENGTH {
+            match finish(&|response| response[position] ^= 4) {
+                Ok(record) => assert_ne!(record, unaltered, "{position}"),
+                Err(error) => assert_eq!(error, OpaqueError::MalformedMessage, "{position}"),
+            }
+        }
+        // The element that reveals nothing.
+        assert_eq!(finish(&|response| response[..32].fill(0)), Err(OpaqueError::MalformedMessage));
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub enum SendError {
 /// Something came that the peer did not send, or not there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("what was received is not what the other device sent")]
-pub struct Tampered;
+pub(super) struct Tampered;
 
 /// A message of the other device, decrypted. Zeroized on drop, not printable.
 pub struct ChannelMessage(Zeroizing<Vec<u8>>);
@@ -58,7 +58,7 @@ impl fmt::Debug for ChannelMessage {
 
 /// What a message from the relay turned out to be.
 #[derive(Debug)]
-pub enum Received {
+pub(super) enum Received {
     /// A part of a longer message.
     Part,
     /// A message, whole.
@@ -71,7 +71,7 @@ pub enum Received {
 /// never used again; whoever sends keeps the ciphertext for the case that it must be sent again, and writes the channel
 /// to disk *before* sending, or does not resume from disk. [`Session`](super::Session) does both.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Channel {
+pub(super) struct Channel {
     role: Role,
     mailbox_id: MailboxId,
     #[serde(with = "secret")]
@@ -113,7 +113,7 @@ impl Channel {
     ///
     /// # Errors
     /// [`SendError`].
-    pub fn send(&mut self, message: &[u8]) -> Result<Vec<Vec<u8>>, SendError> {
+    pub(super) fn send(&mut self, message: &[u8]) -> Result<Vec<Vec<u8>>, SendError> {
         if self.is_closed {
             return Err(SendError::Closed);
         }
@@ -141,7 +141,7 @@ impl Channel {
     ///
     /// # Errors
     /// [`SendError::Closed`].
-    pub fn close(&mut self) -> Result<Vec<u8>, SendError> {
+    pub(super) fn close(&mut self) -> Result<Vec<u8>, SendError> {
         if self.is_closed {
             return Err(SendError::Closed);
         }
@@ -159,7 +159,7 @@ impl Channel {
     ///
     /// # Errors
     /// [`Tampered`], and then the channel is gone.
-    pub fn receive(mut self, message: &[u8]) -> Result<(Self, Received), Tampered> {
+    pub(super) fn receive(mut self, message: &[u8]) -> Result<(Self, Received), Tampered> {
         if self.is_closed_by_peer {
             return Err(Tampered);
         }
@@ -188,7 +188,7 @@ impl Channel {
     }
 
     /// Whether both devices have said that they send nothing more.
-    pub fn is_closed_by_both(&self) -> bool {
+    pub(super) fn is_closed_by_both(&self) -> bool {
         self.is_closed && self.is_closed_by_peer
     }
 

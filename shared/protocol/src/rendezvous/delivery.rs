@@ -11,7 +11,7 @@ use crate::limits::{MAX_MAILBOX_LENGTH, MAX_MAILBOX_MESSAGES, MAX_RELAY_MESSAGE_
 
 /// Why delivery cannot go on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum DeliveryError {
+pub(super) enum DeliveryError {
     /// More was put into or came out of the mailbox than it takes, or the relay speaks of messages that were never sent.
     #[error("the limits of a mailbox were exceeded")]
     LimitExceeded,
@@ -26,7 +26,7 @@ pub enum DeliveryError {
 /// follows from is safe. So a process that is killed and begins again with the state it saved last has sent nothing that
 /// it does not know of, and has acknowledged nothing that it does not have.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Delivery {
+pub(super) struct Delivery {
     /// This device's messages that the relay does not have, as far as this device knows.
     outgoing: BTreeMap<u32, Bytes>,
     /// The number of this device's next message.
@@ -66,7 +66,7 @@ impl Delivery {
     ///
     /// # Errors
     /// [`DeliveryError::LimitExceeded`].
-    pub fn queue(&mut self, message: Vec<u8>) -> Result<u32, DeliveryError> {
+    pub(super) fn queue(&mut self, message: Vec<u8>) -> Result<u32, DeliveryError> {
         let length = self.sent_length + message.len();
         let is_too_much = self.next >= MAX_MAILBOX_MESSAGES || length > MAX_MAILBOX_LENGTH;
         if is_too_much || message.len() > MAX_RELAY_MESSAGE_LENGTH {
@@ -81,24 +81,24 @@ impl Delivery {
     }
 
     /// What has happened so far is written to disk, or will never be resumed.
-    pub fn saved(&mut self) {
+    pub(super) fn saved(&mut self) {
         self.unsaved_outgoing = 0;
         self.unsaved_received = 0;
     }
 
     /// There is a new connection to the relay. Nothing has been sent on it.
-    pub fn connected(&mut self) {
+    pub(super) fn connected(&mut self) {
         self.connection = Some(Connection::default());
     }
 
     /// There is no connection any more.
-    pub fn disconnected(&mut self) {
+    pub(super) fn disconnected(&mut self) {
         self.connection = None;
     }
 
     /// What must be sent on this connection, each frame once: first where to resume, then messages that the relay does
     /// not have, then an acknowledgement if there is something new to acknowledge.
-    pub fn frames(&mut self) -> Vec<DeviceFrame> {
+    pub(super) fn frames(&mut self) -> Vec<DeviceFrame> {
         let saved = self.next_unsaved();
         let Some(connection) = &mut self.connection else { return Vec::new() };
         let received = self.received - self.unsaved_received;
@@ -124,7 +124,7 @@ impl Delivery {
     ///
     /// # Errors
     /// [`DeliveryError::LimitExceeded`] if it was never sent.
-    pub fn stored(&mut self, number: u32) -> Result<(), DeliveryError> {
+    pub(super) fn stored(&mut self, number: u32) -> Result<(), DeliveryError> {
         if number >= self.next_unsaved() {
             return Err(DeliveryError::LimitExceeded);
         }
@@ -136,7 +136,7 @@ impl Delivery {
     ///
     /// # Errors
     /// [`DeliveryError::StateLost`] if there are not so many.
-    pub fn resumed(&mut self, stored: u32) -> Result<(), DeliveryError> {
+    pub(super) fn resumed(&mut self, stored: u32) -> Result<(), DeliveryError> {
         if stored > self.next_unsaved() {
             return Err(DeliveryError::StateLost);
         }
@@ -148,7 +148,7 @@ impl Delivery {
     }
 
     /// The relay could not take this message: it is sent again.
-    pub fn refused_for_now(&mut self, number: u32) {
+    pub(super) fn refused_for_now(&mut self, number: u32) {
         if let Some(connection) = &mut self.connection {
             connection.transmitted = connection.transmitted.min(number);
         }
@@ -158,7 +158,7 @@ impl Delivery {
     ///
     /// # Errors
     /// [`DeliveryError::LimitExceeded`].
-    pub fn receive(&mut self, number: u32, message: Vec<u8>) -> Result<Vec<Vec<u8>>, DeliveryError> {
+    pub(super) fn receive(&mut self, number: u32, message: Vec<u8>) -> Result<Vec<Vec<u8>>, DeliveryError> {
         if number >= MAX_MAILBOX_MESSAGES || message.len() > MAX_RELAY_MESSAGE_LENGTH {
             return Err(DeliveryError::LimitExceeded);
         }
@@ -186,14 +186,14 @@ impl Delivery {
     }
 
     /// Whether something was sent on this connection that the relay has yet to answer.
-    pub fn awaits_answer(&self) -> bool {
+    pub(super) fn awaits_answer(&self) -> bool {
         let Some(connection) = &self.connection else { return false };
         let awaits_resumed = connection.acknowledged.is_some() && !connection.is_resumed;
         awaits_resumed || self.outgoing.range(..connection.transmitted).next().is_some()
     }
 
     /// Whether the relay has all of this device's messages.
-    pub fn is_all_stored(&self) -> bool {
+    pub(super) fn is_all_stored(&self) -> bool {
         self.outgoing.is_empty()
     }
 }

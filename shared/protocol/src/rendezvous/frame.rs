@@ -18,6 +18,9 @@ use crate::problem::ProblemDocument;
 use crate::symmetric::RendezvousTicket;
 use crate::time::Timestamp;
 
+/// More than the JSON of a device's frame has in bytes, its payload apart.
+const FRAME_OVERHEAD: usize = 256;
+
 /// A text is not a frame: too long, not JSON, or without what the frame must have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("it is not a frame of the relay")]
@@ -139,7 +142,18 @@ pub enum MailboxOutcome {
 impl AuthenticatedFrame {
     /// The frame's JSON, which has the ticket in it.
     pub fn to_json(&self) -> Zeroizing<String> {
-        Zeroizing::new(serde_json::to_string(self).expect("a frame has nothing that JSON has not"))
+        // A buffer that had to grow would leave copies of the ticket behind.
+        let mut json = Zeroizing::new(Vec::with_capacity(self.longest_json()));
+        serde_json::to_writer(&mut *json, self).expect("a frame has nothing that JSON has not");
+        Zeroizing::new(String::from_utf8(std::mem::take(&mut *json)).expect("JSON is UTF-8"))
+    }
+
+    /// As many bytes as the frame's JSON has at most.
+    fn longest_json(&self) -> usize {
+        match &self.frame {
+            DeviceFrame::Message { payload, .. } => FRAME_OVERHEAD + payload.0.len().div_ceil(3) * 4,
+            _ => FRAME_OVERHEAD,
+        }
     }
 
     /// Reads a frame.

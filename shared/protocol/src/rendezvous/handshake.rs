@@ -31,19 +31,19 @@ use super::spake2::Exchange;
 /// The handshake failed. Whatever the reason, it reads the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the connection ended")]
-pub struct HandshakeFailed;
+pub(super) struct HandshakeFailed;
 
 /// The new device's side of a handshake.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct NewDevice<State>(State);
+pub(super) struct NewDevice<State>(State);
 
 /// The existing device's side of a handshake.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct ExistingDevice<State>(State);
+pub(super) struct ExistingDevice<State>(State);
 
 /// The state of a side that waits for the peer's SPAKE2 message. It cannot be written to disk: a device that comes back
 /// without it has to give up, so that there is never more than one run, and one guess, under a code.
-pub struct AwaitsKeyExchange {
+pub(super) struct AwaitsKeyExchange {
     exchange: Exchange,
     code: RendezvousCode,
     domain: Domain,
@@ -89,7 +89,7 @@ impl fmt::Debug for AwaitsKeyExchange {
 
 /// The state of a side that has keys and waits for the peer's confirmation of them.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct AwaitsConfirmation {
+pub(super) struct AwaitsConfirmation {
     mailbox_id: MailboxId,
     #[serde(with = "secret")]
     peer_confirmation: Confirmation,
@@ -115,7 +115,7 @@ impl AwaitsConfirmation {
 
 impl NewDevice<AwaitsKeyExchange> {
     /// Begins a handshake, and gives message 0.
-    pub fn start(
+    pub(super) fn start(
         pairing: &Pairing,
         domain: &Domain,
         mailbox_id: MailboxId,
@@ -130,7 +130,7 @@ impl NewDevice<AwaitsKeyExchange> {
     ///
     /// # Errors
     /// [`HandshakeFailed`].
-    pub fn receive(self, message: &[u8]) -> Result<(NewDevice<AwaitsConfirmation>, Vec<u8>), HandshakeFailed> {
+    pub(super) fn receive(self, message: &[u8]) -> Result<(NewDevice<AwaitsConfirmation>, Vec<u8>), HandshakeFailed> {
         let mailbox_id = self.0.mailbox_id;
         let (keys, _) = self.0.finish(Role::NewDevice, message)?;
         let (state, confirmation) = AwaitsConfirmation::with(keys, mailbox_id);
@@ -143,14 +143,14 @@ impl NewDevice<AwaitsConfirmation> {
     ///
     /// # Errors
     /// [`HandshakeFailed`].
-    pub fn receive(self, message: &[u8]) -> Result<Channel, HandshakeFailed> {
+    pub(super) fn receive(self, message: &[u8]) -> Result<Channel, HandshakeFailed> {
         self.0.finish(Role::NewDevice, message)
     }
 }
 
 /// The state of an existing device that has keys, and the confirmation to send once it has the peer's.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct OwesConfirmation {
+pub(super) struct OwesConfirmation {
     state: AwaitsConfirmation,
     #[serde(with = "secret")]
     confirmation: Confirmation,
@@ -158,7 +158,7 @@ pub struct OwesConfirmation {
 
 impl ExistingDevice<AwaitsKeyExchange> {
     /// Begins a handshake. There is nothing to send yet.
-    pub fn start(
+    pub(super) fn start(
         pairing: &Pairing,
         domain: &Domain,
         mailbox_id: MailboxId,
@@ -171,7 +171,10 @@ impl ExistingDevice<AwaitsKeyExchange> {
     ///
     /// # Errors
     /// [`HandshakeFailed`].
-    pub fn receive(self, message: &[u8]) -> Result<(ExistingDevice<OwesConfirmation>, Vec<u8>), HandshakeFailed> {
+    pub(super) fn receive(
+        self,
+        message: &[u8],
+    ) -> Result<(ExistingDevice<OwesConfirmation>, Vec<u8>), HandshakeFailed> {
         let mailbox_id = self.0.mailbox_id;
         let (keys, own_message) = self.0.finish(Role::ExistingDevice, message)?;
         let (state, confirmation) = AwaitsConfirmation::with(keys, mailbox_id);
@@ -185,7 +188,7 @@ impl ExistingDevice<OwesConfirmation> {
     ///
     /// # Errors
     /// [`HandshakeFailed`]. The confirmation is not given then: whoever guessed wrong learns nothing from it.
-    pub fn receive(self, message: &[u8]) -> Result<(Channel, Vec<u8>), HandshakeFailed> {
+    pub(super) fn receive(self, message: &[u8]) -> Result<(Channel, Vec<u8>), HandshakeFailed> {
         let OwesConfirmation { state, confirmation } = self.0;
         Ok((state.finish(Role::ExistingDevice, message)?, confirmation.to_message()))
     }

@@ -12,7 +12,8 @@
 //!
 //! transcript_hash = the labelled hash of RendezvousTranscript
 //! secret = HKDF-SHA-256.Extract(salt = transcript_hash, SPAKE2's key)
-//! key = HKDF-SHA-256.Expand(secret, "Vestibule 1.0 " ‖ label, 32)
+//! key = HKDF-SHA-256.Expand(secret, "Vestibule 1.0 Rendezvous " ‖ role ‖ " " ‖ purpose, 32)
+//!       role "new device" or "existing device", purpose "confirmation" or "record"
 //! confirmation = HMAC-SHA-256(confirmation key, transcript_hash)
 //! ```
 

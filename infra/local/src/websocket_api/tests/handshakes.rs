@@ -1,6 +1,7 @@
 use tokio::io::AsyncWriteExt;
 
 use super::support::{Client, Seen, TEMPLATE, builder, cloud, limited};
+use crate::template::Template;
 use crate::testing::http;
 use crate::{Disturbance, TransferKind};
 
@@ -94,4 +95,12 @@ async fn a_client_that_hangs_up_during_connect_is_disconnected() {
     let id = is_asked.recv().await.unwrap();
     drop(hasty);
     assert_eq!(watcher.next().await, Seen::Text(format!("left {id} 1006")));
+}
+
+#[test]
+fn two_apis_whose_names_differ_in_case_only_are_refused() {
+    let api = TEMPLATE[TEMPLATE.find("  Sockets:").unwrap()..TEMPLATE.find("  Door:").unwrap()].to_owned();
+    let template = TEMPLATE.replace("  Door:", &format!("{}  Door:", api.replace("Sockets:", "SOCKETS:")));
+    let error = Template::parse(&template, &[]).unwrap_err().to_string();
+    assert!(error.contains("differs in case only"), "{error}");
 }

@@ -1,10 +1,13 @@
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message as Frame;
 use vestibule_backend::Clock;
 use vestibule_protocol::time::Timestamp;
 
-use super::support::{Client, Seen, TEMPLATE, builder, cloud};
+use super::support::{Client, Seen, TEMPLATE, builder, cloud, limited};
+use crate::aws::connections::answer;
 use crate::policy::Decision;
 use crate::template::Template;
+use crate::websocket_api::Registry;
 use crate::{Fault, LocalCloud, Service};
 
 const GONE: &str = "the connection is gone";
@@ -81,6 +84,30 @@ async fn a_function_sees_when_a_connection_was_used() {
     assert_eq!(alice.ask(format!("get {id}")).await, "1000 1000");
     bob.ask("echo hello").await;
     assert_eq!(alice.ask(format!("get {id}")).await, "1000 1005");
+}
+
+#[tokio::test]
+async fn a_post_is_activity_and_a_ping_is_none() {
+    let clock = Clock::manual(Timestamp::from_seconds(1_000));
+    let cloud = builder().clock(clock.clone()).start().await.unwrap();
+    let (mut alice, mut bob) = tokio::join!(Client::connect(&cloud), Client::connect(&cloud));
+    let id = bob.ask("id").await;
+    clock.advance(std::time::Duration::from_secs(5));
+    bob.send_frame(Frame::Ping(Vec::new().into())).await;
+    assert_eq!(bob.next().await, Seen::Pong);
+    assert_eq!(alice.ask(format!("get {id}")).await, "1000 1000");
+    alice.ask(format!("post {id} hello")).await;
+    assert_eq!(bob.text().await, "hello");
+    assert_eq!(alice.ask(format!("get {id}")).await, "1000 1005");
+}
+
+#[test]
+fn an_api_that_is_none_is_forbidden() {
+    let registry = Registry::new(Vec::new(), 10);
+    for operation in ["PostToConnection", "GetConnection", "DeleteConnection"] {
+        let call = json!({"ApiId": "sockets", "Stage": "v1", "ConnectionId": "AAAAAAAAAAAAAAA=", "Data": "hello"});
+        assert_eq!(answer(&registry, operation, &call).status, 403, "{operation}");
+    }
 }
 
 #[tokio::test]
@@ -187,4 +214,19 @@ async fn a_client_that_does_not_read_is_not_posted_to_without_end() {
     let (mut alice, mut bob) = tokio::join!(Client::connect(&cloud), Client::connect(&cloud));
     let id = bob.ask("id").await;
     assert_eq!(alice.ask(format!("flood {id}")).await, "the connection cannot be reached: send the same request again");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_can_be_closed() {
+    let cloud = limited(|limits| limits.websocket.farewell = std::time::Duration::from_millis(50)).await;
+    let mut alice = Client::connect(&cloud).await;
+    alice.ask("watch").await;
+    let mut bob = Client::connect(&cloud).await;
+    let id = bob.ask("id").await;
+    alice.ask(format!("flood {id}")).await;
+    alice.send(format!("close {id}")).await;
+    let mut seen = [alice.text().await, alice.text().await];
+    seen.sort();
+    assert_eq!(seen, ["done".to_owned(), format!("left {id} 1000")]);
+    assert_eq!(alice.ask(format!("post {id} hello")).await, GONE);
 }

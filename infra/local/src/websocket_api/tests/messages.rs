@@ -18,7 +18,7 @@ fn fragment(bytes: usize, is_first: bool, is_last: bool) -> Frame {
 
 #[test]
 fn the_limits_are_those_that_aws_documents() {
-    let WebSocketLimits { frame_bytes, message_bytes, idle_timeout, lifetime, integration_timeout } =
+    let WebSocketLimits { frame_bytes, message_bytes, idle_timeout, lifetime, integration_timeout, farewell: _ } =
         WebSocketLimits::default();
     assert_eq!((frame_bytes, message_bytes), (32 * KIB, 128 * KIB));
     assert_eq!((idle_timeout.as_secs(), lifetime.as_secs(), integration_timeout.as_secs()), (600, 7_200, 29));

@@ -115,3 +115,19 @@ fn what_api_gateway_says_by_itself_is_no_frame_and_no_misbehaviour() {
     let frame = r#"{"type": "peer-left", "connectionId": "AAAA1234=", "requestId": "BBBB"}"#;
     assert!(!RelayFrame::is_gateway_failure(frame));
 }
+
+#[test]
+fn the_json_of_a_frame_fits_into_the_room_that_is_made_for_it() {
+    let longest = Bytes(vec![0xff; MAX_RELAY_MESSAGE_LENGTH]);
+    for frame in [
+        DeviceFrame::Resume { received: u32::MAX },
+        DeviceFrame::Message { number: u32::MAX, payload: Bytes(Vec::new()) },
+        DeviceFrame::Message { number: u32::MAX, payload: longest },
+        DeviceFrame::Acknowledge { received: u32::MAX },
+        DeviceFrame::Finish {},
+        DeviceFrame::Abort {},
+    ] {
+        let frame = authenticated(frame);
+        assert_eq!(frame.to_json().capacity(), frame.longest_json());
+    }
+}

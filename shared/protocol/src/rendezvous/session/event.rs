@@ -19,8 +19,8 @@ pub enum EndReason {
     /// The other device gave up after the keys were confirmed; or so the relay says.
     #[error("cancelled on the other device")]
     PeerCancelled,
-    /// Time is up.
-    #[error("the code has expired")]
+    /// Nobody joined in time, or the two devices did not finish in time.
+    #[error("the devices did not come together in time: begin again with a new code")]
     Expired,
     /// This device was restarted before it had the keys, or set back to an earlier state.
     #[error("this device was restarted at the wrong moment")]

@@ -1,0 +1,113 @@
+//! Renewing the client's credential, and bringing the renewed one into the identity.
+
+use std::time::Duration;
+
+use vestibule_protocol::credential::{
+    AsCredential, AsIntermediateCredential, ClientCredential, ClientCredentialCsr, ClientCredentialCsrPayload,
+    ClientCredentialPayload,
+};
+use vestibule_protocol::encoding::Bytes;
+use vestibule_protocol::endpoint::{AddClient, AddClientRequest, ClientPath, GetCredentials};
+use vestibule_protocol::signed::Unverified;
+use vestibule_protocol::time::{DAY, Timestamp};
+
+use super::commit;
+use crate::chain::{Chain, CredentialsError};
+use crate::error::Error;
+use crate::home::{Account, AuthenticationServiceState, KeptRequest, Renewal};
+use crate::session::Session;
+
+/// A credential of which less is left is renewed.
+const RENEWAL_TIME: Duration = Duration::from_secs(30 * DAY.as_secs());
+
+/// Renews the client's credential if it ends soon, and sees to it that the client's leaf has the one that it has, and the
+/// label that says what is so.
+pub(crate) async fn renew(session: &mut Session<'_>) -> Result<(), Error> {
+    if session.account().renewal.is_none() && ends_soon(session.account(), session.now()) {
+        begin(session).await?;
+    }
+    if session.account().renewal.is_some() {
+        complete(session).await?;
+    }
+    let credential = session.account().client_credential().cloned();
+    commit(session, move |identity, keys, randomness| {
+        let own = identity.follower().member(keys.client_id().uuid);
+        let is_current = own.is_some_and(|own| {
+            Some(&own.client_credential) == credential.as_ref()
+                && own.encrypted_device_label == keys.encrypted_device_label
+        });
+        if is_current { Ok(None) } else { identity.prepare_update(keys, randomness).map(Some) }
+    })
+    .await?;
+    Ok(())
+}
+
+fn ends_soon(account: &Account, now: Timestamp) -> bool {
+    let credential = account.client_credential();
+    let not_after = credential.and_then(|credential| {
+        let credential = Unverified::<ClientCredentialPayload>::from_bytes(&credential.0).ok()?;
+        Some(credential.claim().expiration_data.not_after)
+    });
+    not_after.is_some_and(|not_after| not_after <= now.saturating_add(RENEWAL_TIME))
+}
+
+/// Makes the request, and keeps it with what its answer is to be judged by.
+async fn begin(session: &mut Session<'_>) -> Result<(), Error> {
+    let offered = session.authentication_service.call::<GetCredentials>(&(), &[]).await?;
+    let account = session.account();
+    let now = session.now();
+    let chain = Chain::choose(&offered, account.user_name.domain(), session.trusted_root, now)?;
+    let key = &account.client_credential_key;
+    let requested =
+        ClientCredentialPayload::requesting(account.client_id(), key.verifying_key(), &chain.intermediate, now);
+    let csr = ClientCredentialCsr::sign(ClientCredentialCsrPayload(requested), key);
+    let renewal = Renewal {
+        request: KeptRequest::new(&AddClientRequest { client_credential_csr: csr.to_bytes() }),
+        as_credential: chain.root.to_bytes(),
+        as_intermediate_credential: chain.intermediate.to_bytes(),
+    };
+    session.change_account(|account| account.renewal = Some(renewal))
+}
+
+/// Sends the request that was kept. One that is refused is made anew the next time.
+async fn complete(session: &mut Session<'_>) -> Result<(), Error> {
+    let account = session.account();
+    let renewal = account.renewal.as_ref().expect("there is one under way");
+    let path = ClientPath { user_name: account.user_name.clone(), client_uuid: account.client_uuid };
+    let service = &session.authentication_service;
+    let answer = service.call_signed::<AddClient, _>(&path, renewal.request.as_bytes(), &account.signer()).await;
+    match answer {
+        Ok(answer) => {
+            check(account, renewal, &answer.client_credential, session.now())?;
+            session.change_account(|account| {
+                let Renewal { as_credential, as_intermediate_credential, .. } =
+                    account.renewal.take().expect("there is one under way");
+                (account.as_credential, account.as_intermediate_credential) =
+                    (as_credential, as_intermediate_credential);
+                let client_credential = answer.client_credential;
+                account.authentication_service = AuthenticationServiceState::Registered { client_credential };
+            })
+        }
+        Err(error) if error.may_pass() || error.problem_type().is_none() => Err(error.into()),
+        Err(error) => {
+            session.change_account(|account| account.renewal = None)?;
+            Err(session.refusal(error))
+        }
+    }
+}
+
+/// Checks that the credential is the one that was asked for.
+fn check(account: &Account, renewal: &Renewal, credential: &Bytes, now: Timestamp) -> Result<(), Error> {
+    let domain = account.user_name.domain();
+    let root =
+        AsCredential::verify_root(&renewal.as_credential.0, domain, now).map_err(CredentialsError::RootRefused)?;
+    let intermediate = AsIntermediateCredential::verify_chain(&renewal.as_intermediate_credential.0, &root, now)
+        .map_err(|error| CredentialsError::IntermediateRefused(Some(error)))?;
+    let credential =
+        ClientCredential::verify_chain(&credential.0, &intermediate, now).map_err(Error::ClientCredentialRefused)?;
+    let request: AddClientRequest =
+        serde_json::from_slice(renewal.request.as_bytes()).expect("the request was written by this client");
+    let csr = ClientCredentialCsr::verify_self_signed(&request.client_credential_csr.0)
+        .map_err(Error::ClientCredentialRefused)?;
+    if *credential.payload() == csr.payload().0 { Ok(()) } else { Err(Error::CredentialForAnotherRequest) }
+}

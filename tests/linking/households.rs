@@ -1,0 +1,130 @@
+//! Many devices, and what they do to each other.
+
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
+use rand::{Rng as _, SeedableRng as _};
+
+use super::*;
+
+#[tokio::test]
+async fn a_linked_device_is_as_good_as_the_first() {
+    let cloud = Arc::new(TestCloud::start().await);
+    let household = Household::new(&cloud, "alice@localhost").await;
+    let linked = household.link("laptop", "phone").await.unwrap();
+    assert_eq!((linked.user_name.as_str(), linked.device_name.as_str()), ("alice@localhost", "laptop"));
+    household.link("tablet", "laptop").await.unwrap();
+    household.assert_devices(&["phone", "laptop", "tablet"]).await;
+
+    let (mut phone, mut laptop) = (household.client("phone"), household.client("laptop"));
+    assert_eq!(laptop.friendship_code().unwrap().to_text(), phone.friendship_code().unwrap().to_text());
+    let of_phone = phone.storage_key(None, password()).await.unwrap();
+    let of_laptop = laptop.storage_key(None, password()).await.unwrap();
+    assert_eq!(of_laptop.fingerprint(), of_phone.fingerprint());
+    assert!(matches!(laptop.publish_key_packages(1).await, Err(Error::NotAtQueuingService)));
+    assert_eq!(phone.key_package_supply().await.unwrap().remaining, 1);
+}
+
+#[tokio::test]
+async fn a_removed_device_is_refused_and_told_so() {
+    let cloud = Arc::new(TestCloud::start().await);
+    let household = Household::new(&cloud, "alice@localhost").await;
+    household.link("laptop", "phone").await.unwrap();
+    household.client("laptop").remove_device("phone", password()).await.unwrap();
+    let mut phone = household.client("phone");
+    assert!(matches!(phone.catch_up().await, Err(Error::DeviceRemoved(_))));
+    assert!(matches!(phone.reset_identity(password()).await, Err(Error::DeviceRemoved(_))));
+    let pairing = "27182-aardvark-breakaway".parse().unwrap();
+    let approved = phone.approve(Some(&pairing), &mut Agreeable(None)).await;
+    assert!(matches!(approved, Err(Error::DeviceRemoved(_))), "{approved:?}");
+    drop(phone);
+    household.assert_devices(&["laptop"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_devices_that_approve_at_the_same_moment_both_succeed() {
+    let cloud = Arc::new(TestCloud::start().await);
+    let household = Household::new(&cloud, "alice@localhost").await;
+    household.link("laptop", "phone").await.unwrap();
+    let (tablet, watch) = tokio::join!(household.link("tablet", "phone"), household.link("watch", "laptop"));
+    tablet.unwrap();
+    watch.unwrap();
+    household.assert_devices(&["phone", "laptop", "tablet", "watch"]).await;
+}
+
+#[tokio::test]
+async fn ten_devices_are_linked_by_one_another_and_the_eleventh_is_refused() {
+    let cloud = Arc::new(TestCloud::start().await);
+    let household = Household::new(&cloud, "alice@localhost").await;
+    let names = ["phone", "a", "b", "c", "d", "e", "f", "g", "h", "i"];
+    for (index, name) in names.iter().enumerate().skip(1) {
+        household.link(name, names[index / 2]).await.unwrap();
+    }
+    household.assert_devices(&names).await;
+    let refused = household.link("j", "i").await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "the device is not linked: ended by the other device: the user has as many devices as a user can have"
+    );
+    household.assert_devices(&names).await;
+}
+
+/// What devices do, drawn from a seed.
+async fn live(household: &Household, rng: &mut StdRng) {
+    let mut devices = vec!["phone".to_owned()];
+    for step in 0..14 {
+        let actor = devices.choose(rng).unwrap().clone();
+        match rng.gen_range(0..10) {
+            0..5 if devices.len() < 8 => {
+                let new = format!("device {step}");
+                household.link(&new, &actor).await.unwrap();
+                devices.push(new);
+            }
+            5..7 if devices.len() > 2 => {
+                let index = rng.gen_range(0..devices.len());
+                if devices[index] != actor {
+                    household.client(&actor).remove_device(&devices[index], password()).await.unwrap();
+                    devices.remove(index);
+                }
+            }
+            7 => {
+                household.client(&actor).reset_identity(password()).await.unwrap();
+                // Whoever misses two of them is out.
+                for device in &devices {
+                    household.client(device).catch_up().await.unwrap();
+                }
+            }
+            _ => {
+                household.client(&actor).catch_up().await.unwrap();
+            }
+        }
+    }
+    let devices: Vec<&str> = devices.iter().map(String::as_str).collect();
+    household.assert_devices(&devices).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_up_to_eight_devices_do_they_agree_in_the_end() {
+    let cloud = Arc::new(TestCloud::start().await);
+    let mut households = tokio::task::JoinSet::new();
+    for seed in 0..6 {
+        let cloud = Arc::clone(&cloud);
+        households.spawn(async move {
+            let household = Household::new(&cloud, &format!("user{seed}@localhost")).await;
+            Box::pin(live(&household, &mut StdRng::seed_from_u64(seed))).await;
+        });
+    }
+    households.join_all().await;
+}
+
+#[tokio::test]
+async fn changes_are_told_once() {
+    let cloud = Arc::new(TestCloud::start().await);
+    let household = Household::new(&cloud, "alice@localhost").await;
+    household.link("laptop", "phone").await.unwrap();
+    household.link("tablet", "laptop").await.unwrap();
+    for wanted in [1, 0] {
+        let changes = household.client("phone").catch_up().await.unwrap();
+        assert_eq!(changes.len(), wanted, "{changes:?}");
+        assert!(changes.iter().all(|change| matches!(change, DeviceChange::Added(_))));
+    }
+}
