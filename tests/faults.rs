@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use vestibule_local::{Fault, Service, Snapshot};
+use vestibule_protocol::time::Timestamp;
 use vestibule_tests::TestCloud;
 
 use crate::scenarios::{self, Prepared, Scenario};
@@ -71,8 +72,8 @@ fn can_happen(fault: Fault, operation: &str) -> bool {
 /// From where a scenario's runs start.
 #[derive(Clone)]
 enum Start {
-    /// From the point where the function is called.
-    Prepared(Snapshot, Arc<Prepared>),
+    /// From the point where the function is called, and the time of that point.
+    Prepared(Snapshot, Timestamp, Arc<Prepared>),
     /// From the beginning, because there are connections to make.
     Scratch,
 }
@@ -81,12 +82,20 @@ impl Start {
     async fn of(scenario: &Scenario) -> Self {
         let cloud = TestCloud::start().await;
         let prepared = (scenario.prepare)(&cloud).await;
-        if prepared.is_portable { Self::Prepared(cloud.snapshot(), Arc::new(prepared)) } else { Self::Scratch }
+        if prepared.is_portable {
+            Self::Prepared(cloud.snapshot(), cloud.now(), Arc::new(prepared))
+        } else {
+            Self::Scratch
+        }
     }
 
     async fn cloud(&self, scenario: &Scenario) -> (TestCloud, Arc<Prepared>) {
         match self {
-            Self::Prepared(snapshot, prepared) => (TestCloud::start_from(snapshot).await, Arc::clone(prepared)),
+            Self::Prepared(snapshot, now, prepared) => {
+                let cloud = TestCloud::start_from(snapshot).await;
+                cloud.cloud.clock().advance(now.saturating_since(cloud.now()));
+                (cloud, Arc::clone(prepared))
+            }
             Self::Scratch => {
                 let cloud = TestCloud::start().await;
                 let prepared = (scenario.prepare)(&cloud).await;

@@ -140,8 +140,9 @@ impl Client {
     /// one before. If it is interrupted, the next call completes it and then publishes another.
     ///
     /// # Errors
-    /// [`Error::KeyPackageCount`], [`Error::NotRegistered`], [`Error::RegistrationUnderWay`], [`Error::Api`],
-    /// [`Error::QsKeys`], [`Error::OwnCredentialUnusable`], [`Error::Making`], [`Error::Home`].
+    /// [`Error::KeyPackageCount`], [`Error::NotRegistered`], [`Error::RegistrationUnderWay`],
+    /// [`Error::NotAtQueuingService`], [`Error::Api`], [`Error::QsKeys`], [`Error::OwnCredentialUnusable`],
+    /// [`Error::Making`], [`Error::Home`].
     pub async fn publish_key_packages(&mut self, count: usize) -> Result<Published, Error> {
         queuing::publish(&mut self.session()?, count).await
     }

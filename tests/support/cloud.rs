@@ -209,14 +209,17 @@ pub async fn all_at_once(cloud: &Arc<TestCloud>, calls: impl IntoIterator<Item =
     tasks.join_all().await
 }
 
-/// Sends all calls at once, each again for as long as it is told to, and gives their answers, in no order.
+/// Sends all calls at once, each again for as long as it is told to, and gives their answers, in the order of the calls.
 pub async fn all_at_once_until_answered(cloud: &Arc<TestCloud>, calls: impl IntoIterator<Item = Call>) -> Vec<Answer> {
-    let mut tasks = tokio::task::JoinSet::new();
-    for call in calls {
+    let send = |call: Call| {
         let cloud = Arc::clone(cloud);
-        tasks.spawn(async move { cloud.send_until_answered(&call).await });
+        tokio::spawn(async move { cloud.send_until_answered(&call).await })
+    };
+    let mut answers = Vec::new();
+    for task in calls.into_iter().map(send).collect::<Vec<_>>() {
+        answers.push(task.await.expect("to send a call does not panic"));
     }
-    tasks.join_all().await
+    answers
 }
 
 /// The JSON of a request.

@@ -131,7 +131,8 @@ impl NewDeviceRun<'_, '_> {
                     let key_package = kept.key_package.take();
                     self.join(client, handover, key_package).await?;
                 }
-                Ok(kept.machine.joined().expect("it is due"))
+                kept.machine.joined().expect("it is due");
+                Ok(())
             }
             NewDeviceProgress::ConfirmationWanted { .. } => {
                 let answer = if self.is_confirmed().await? { kept.machine.confirmed() } else { kept.machine.refused() };

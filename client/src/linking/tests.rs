@@ -208,6 +208,16 @@ async fn a_device_is_linked_and_is_one_of_the_users_on_both_sides() {
 }
 
 #[tokio::test]
+async fn a_linked_device_says_that_the_queuing_service_does_not_know_it() {
+    let pair = Pair::new().await;
+    let [new, _] = pair.meet().await;
+    new.unwrap();
+    let mut client = pair.client(0, Fuse::none()).unwrap();
+    assert!(matches!(client.publish_key_packages(1).await, Err(Error::NotAtQueuingService)));
+    assert!(matches!(client.refill_key_packages().await, Err(Error::NotAtQueuingService)));
+}
+
+#[tokio::test]
 async fn linking_can_be_left_to_another_thread() {
     fn assert_send(future: impl Send) {
         drop(future);

@@ -46,6 +46,7 @@ pub(crate) async fn publish(session: &mut Session<'_>, count: usize) -> Result<P
     if count > MAX_KEY_PACKAGES {
         return Err(Error::KeyPackageCount);
     }
+    OwnClient::of(session.account())?;
     resume(session).await?;
     begin(session, count, 0).await?;
     match send(session).await {
