@@ -22,6 +22,12 @@
 //! Everything that a run does can be interrupted: a second run goes on where the first stopped. Clock, randomness,
 //! transport and waiting are [`Options`], and a [`Fuse`] kills a client wherever a test wants it dead.
 //!
+//! # Several devices
+//!
+//! A second device is linked by [`Client::link`] on it and [`Client::approve`] on one that the user has. From then on each
+//! follows what the others do when it [catches up](Client::catch_up), [lists](Client::devices) them and can
+//! [remove](Client::remove_device) them. The server orders the changes, and every device checks them.
+//!
 //! # What protects what on the device
 //!
 //! A home's files are readable by its user alone, and sealed under a key of the home's own, the state key. That is on disk
@@ -35,7 +41,7 @@
 //! | the password, and can reach the key server | the [`StorageKey`], and with the home's files the home |
 //!
 //! So a home whose device key was lost is opened with [`Client::unlock`]. Before a registration has stored the storage key,
-//! and after it was deleted, the device key is the only way in. A device that was stolen must be removed: its device key
+//! after it was deleted, and on a device that was linked, the device key is the only way in. A device that was stolen must be removed: its device key
 //! stays good for its files.
 //!
 //! The password, what OPAQUE makes of it and the storage key are never on disk. The storage key's bytes are not given to the

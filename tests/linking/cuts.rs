@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
-use vestibule_local::{Disturbance, Fault, Service, ServiceCall, Transfer};
+use vestibule_local::{Fault, Service, ServiceCall, Transfer};
 
 use super::*;
 
@@ -104,7 +104,7 @@ async fn killed_at<F: Future<Output = Result<Linked, Error>>>(
 /// What happens to a linking.
 #[derive(Clone, Copy, Debug)]
 enum Cut {
-    /// The device of this side is killed at this message on the relay's connections, which is lost.
+    /// The device of this side is killed at this message on the relay's connections.
     Message { number: usize, side: usize },
     /// This call of DynamoDB fails like this, with every attempt of the SDK's.
     Call { number: usize, fault: Fault },
@@ -121,9 +121,10 @@ async fn link_cut(household: &Household, cut: Cut) -> (bool, bool) {
         Cut::Message { number, side } => {
             let (seen, killing) = (Arc::clone(&seen), Arc::clone(&killing));
             household.cloud.cloud.disturb(move |_: &Transfer| {
-                let is_hit = seen.fetch_add(1, Ordering::SeqCst) == number;
-                is_hit.then(|| killing.notify_one());
-                is_hit.then_some(Disturbance::Lost)
+                if seen.fetch_add(1, Ordering::SeqCst) == number {
+                    killing.notify_one();
+                }
+                None
             });
             (side, number)
         }

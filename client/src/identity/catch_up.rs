@@ -17,7 +17,13 @@ use crate::session::Session;
 pub(crate) async fn catch_up(session: &mut Session<'_>) -> Result<(), Error> {
     ensure_started(session).await?;
     if identity(session).pending.is_some() {
-        send_pending(session).await?;
+        match send_pending(session).await {
+            // It is too late for it, and it is forgotten: whoever still wants it makes it anew.
+            Err(Error::Api(error)) if error.problem_type().is_some() && !error.may_pass() => {}
+            outcome => {
+                outcome?;
+            }
+        }
     }
     follow(session).await
 }

@@ -11,6 +11,7 @@ use crate::testing::{Device, FakeRendezvous, password};
 
 mod aborts;
 mod interruptions;
+mod mischief;
 
 const ALICE: &str = "alice@localhost";
 
