@@ -14,6 +14,10 @@ mod key_server;
 mod log;
 #[path = "support/pseudonym.rs"]
 mod pseudonym;
+#[path = "support/qs_records.rs"]
+mod qs_records;
+#[path = "support/queues.rs"]
+pub mod queues;
 #[path = "support/recipe.rs"]
 mod recipe;
 #[path = "support/rendezvous.rs"]
@@ -28,5 +32,6 @@ pub use clients::{no_login, removal_of};
 pub use cloud::{Answer, Call, TestCloud, all_at_once, all_at_once_until_answered, json_body};
 pub use key_server::{KeyServerUser, OpenedSession, altered_use, opening_call, response};
 pub use log::captured_log;
-pub use pseudonym::Pseudonym;
+pub use pseudonym::{Pseudonym, sign as sign_for_qs};
+pub use qs_records::copy;
 pub use recipe::{Recipe, capabilities, last_resort_extension, private_extension};

@@ -11,6 +11,7 @@ mod key_server;
 mod linking;
 mod permissions;
 mod provisioning;
+mod queues;
 mod queuing_service;
 mod registration;
 mod rendezvous;

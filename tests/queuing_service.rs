@@ -5,6 +5,8 @@ mod bad_publications;
 mod claims;
 mod interoperability;
 mod races;
+mod records;
+mod removed_devices;
 mod separation;
 
 use serde_json::Value;

@@ -4,6 +4,8 @@
 
 mod clients;
 mod identity;
+mod qs_records;
+mod queues;
 mod rendezvous;
 mod tokens;
 
@@ -253,8 +255,9 @@ const SCENARIOS: &[Scenario] = &[
 
 /// Every scenario.
 pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
-    let of_authentication = [REGISTRATION, clients::SCENARIOS, identity::SCENARIOS, tokens::SCENARIOS];
-    of_authentication.into_iter().chain([SCENARIOS, rendezvous::SCENARIOS]).flatten()
+    let of_services = [REGISTRATION, clients::SCENARIOS, identity::SCENARIOS, tokens::SCENARIOS, SCENARIOS];
+    let of_queues = [qs_records::SCENARIOS, queues::SCENARIOS];
+    of_services.into_iter().chain(of_queues).chain([rendezvous::SCENARIOS]).flatten()
 }
 
 /// Alice opens a session, as anybody or as one of her clients.

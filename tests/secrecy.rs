@@ -12,7 +12,8 @@ use vestibule_protocol::endpoint::UseSessionRequest;
 use vestibule_protocol::key_server::StorageKey;
 use vestibule_protocol::login::LoginOperation;
 use vestibule_tests::identity::{Device, identity_call};
-use vestibule_tests::{Applicant, KeyServerUser, TestCloud, altered_use, captured_log, removal_of};
+use vestibule_tests::queues::sending_call;
+use vestibule_tests::{Applicant, KeyServerUser, Pseudonym, TestCloud, altered_use, captured_log, removal_of};
 
 /// The ways in which bytes can be written into a log.
 fn spellings(secret: &[u8]) -> Vec<Vec<u8>> {
@@ -176,6 +177,46 @@ async fn nothing_of_clients_logins_and_identities_is_logged() {
     for function in ["as-add-client", "as-remove-client", "as-initiate-login", "as-delete-user", "as-commit-identity"] {
         assert!(log.contains(function), "the log is captured: {log}");
     }
+    for (number, secret) in secrets.iter().enumerate() {
+        for spelling in spellings(secret) {
+            let is_logged = log.as_bytes().windows(spelling.len()).any(|window| window == spelling);
+            assert!(!is_logged, "secret {number} is in the log");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_a_queue_is_logged() {
+    captured_log();
+    let cloud = TestCloud::start().await;
+    let mut alice = Pseudonym::new(&cloud, "alice-of-the-queues@localhost", 1).await.create(&cloud).await;
+    let mut secrets = vec![alice.queue_ratchet_key.to_secret_bytes().to_vec()];
+    secrets.push(alice.push_token_key.to_secret_bytes().to_vec());
+    secrets.push(alice.qs_client_id().to_string().into_bytes());
+    secrets.push(alice.qs_user_id().to_string().into_bytes());
+    let message = b"the message that nobody is to see".to_vec();
+    let call = sending_call(&alice.queue_config(), &message);
+    secrets.push(message);
+    for fault in [Fault::BeforeEffect, Fault::Throttled, Fault::TransactionConflict, Fault::AfterEffect] {
+        cloud.cloud.inject(move |call| (call.function == "qs-enqueue").then_some(fault));
+        cloud.send(&call).await;
+    }
+    cloud.cloud.clear_faults();
+    cloud.send(&call).await;
+    for item in cloud.cloud.items("QsQueueTable").await.unwrap() {
+        for name in ["/ratchet_key/B", "/ciphertext/B"] {
+            secrets.extend(item.pointer(name).and_then(Value::as_str).map(|text| STANDARD.decode(text).unwrap()));
+        }
+    }
+    let mut inbox = alice.inbox();
+    alice.fetch_all(&cloud, &mut inbox).await;
+    let (key, code) = alice.rotation();
+    secrets.push(key.to_secret_bytes().to_vec());
+    cloud.send(&alice.updating_call(&cloud, &key, &code)).await;
+    cloud.send(&alice.record_call(&cloud)).await;
+    assert!(secrets.len() >= 9, "keys and ciphertexts of the table are among those looked for");
+    let log = captured_log();
+    assert!(log.contains("qs-dequeue") && log.contains("qs-update-user"), "the log is captured: {log}");
     for (number, secret) in secrets.iter().enumerate() {
         for spelling in spellings(secret) {
             let is_logged = log.as_bytes().windows(spelling.len()).any(|window| window == spelling);

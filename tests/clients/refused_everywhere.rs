@@ -47,6 +47,7 @@ async fn calls_of(cloud: &TestCloud, client: &mut Applicant, other: &Applicant) 
         ("as-reset-identity", client.sign(cloud, &Call::new::<ResetIdentity>(&generation, json_body(&reset)))),
         ("as-issue-tokens", client.token_call(cloud, Vec::new())),
         ("ks-open-session", opening),
+        ("as-dequeue", client.fetching_call(cloud, 0)),
         ("rs-join", client.joining_call(cloud, RendezvousCode::from_number(1), &ticket(1))),
     ]
 }
@@ -75,6 +76,7 @@ async fn every_endpoint_that_clients_sign_for_is_tried() {
         | Authentication::QsClientRecordKey
         | Authentication::FriendshipToken
         | Authentication::FriendshipTokenAndToken
+        | Authentication::QueueConfig
         | Authentication::Password => false,
     });
     assert_eq!(tried, signed.map(|endpoint| endpoint.function).collect());

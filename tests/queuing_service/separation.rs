@@ -108,6 +108,12 @@ async fn no_item_or_log_line_of_one_service_has_anything_of_the_other() {
         cloud.send(&alice.claiming_call()).await;
     }
     let _ = cloud.send(&alice.creating_call(&cloud, &creation)).await;
+    let laptop = alice.add(&cloud, 8).await;
+    alice.receive(&cloud, [b"a message".to_vec()]).await;
+    let _ = alice.fetch(&cloud, 1).await;
+    cloud.send(&laptop.client_deleting_call(&cloud)).await;
+    cloud.send(&applicant.writing_call(b"may I?")).await;
+    cloud.send(&applicant.fetching_call(&cloud, 1)).await;
     let (as_log, qs_log) = (log_of("as"), log_of("qs"));
     assert!(contains(&as_log, b"as-finish-registration") && contains(&qs_log, b"qs-claim-key-packages"));
 

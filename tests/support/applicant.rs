@@ -32,6 +32,8 @@ pub struct Applicant {
     /// The credential it asks for.
     pub requested: ClientCredentialPayload,
     pub(crate) rng: StdRng,
+    /// The keys of the queue that the last completion makes.
+    pub(crate) queue: Option<(HpkePrivateKey, QueueKeys)>,
     opaque: Option<ClientRegistration>,
 }
 
@@ -53,7 +55,7 @@ impl Applicant {
         let client_key = SigningKey::generate(&mut rng);
         let requested =
             ClientCredentialPayload::requesting(client_id.clone(), client_key.verifying_key(), signer, cloud.now());
-        Self { client_id, client_key, user_id: None, requested, rng, opaque: None }
+        Self { client_id, client_key, user_id: None, requested, rng, queue: None, opaque: None }
     }
 
     /// The signing request.
@@ -84,16 +86,19 @@ impl Applicant {
             .expect("the server's OPAQUE message makes sense");
         let user_id = UserId::generate(&mut self.rng);
         self.user_id = Some(user_id);
+        let decryption_key = HpkePrivateKey::generate(&mut self.rng);
+        let queue = QueueKeys {
+            encryption_key: Bytes(decryption_key.public_key().as_bytes().to_vec()),
+            ratchet_key: RatchetKey::generate(&mut self.rng),
+        };
+        self.queue = Some((decryption_key, queue.clone()));
         FinishRegistrationRequest {
             provisional_credential: response.provisional_credential.clone(),
             sealed_registration: response.sealed_registration.clone(),
             opaque_registration_record: finished.record,
             user_id,
             connection_packages: Vec::new(),
-            queue: QueueKeys {
-                encryption_key: Bytes(HpkePrivateKey::generate(&mut self.rng).public_key().as_bytes().to_vec()),
-                ratchet_key: RatchetKey::generate(&mut self.rng),
-            },
+            queue,
         }
     }
 

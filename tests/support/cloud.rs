@@ -61,6 +61,9 @@ impl TestCloud {
             .parameter("QsUsersPerSourceAndHour", "1000000")
             .parameter("ClaimsPerSourceAndHour", "1000000")
             .parameter("ClaimsPerFriendshipTokenAndHour", "1000000")
+            .parameter("ConnectionPackagesPerSourceAndHour", "1000000")
+            .parameter("ConnectionPackagesPerNameAndHour", "1000000")
+            .parameter("DirectMessagesPerSourceAndHour", "1000000")
             .parameter("RendezvousPerSourceAndHour", "1000000")
             .parameter("JoinsPerClientAndHour", "1000000")
             .provision(|operator| async move {

@@ -42,8 +42,12 @@ pub struct Pseudonym {
     pub qs_keys: QsKeys,
     /// The user's randomness.
     pub rng: StdRng,
-    push_token_key: PushTokenKey,
-    queue: QueueKeys,
+    /// The client's push-token key.
+    pub push_token_key: PushTokenKey,
+    /// What opens the key updates of the client's queue.
+    pub queue_decryption_key: HpkePrivateKey,
+    /// The queue's initial ratchet key.
+    pub queue_ratchet_key: RatchetKey,
 }
 
 impl Pseudonym {
@@ -79,10 +83,8 @@ impl Pseudonym {
             user_record_key: SigningKey::generate(&mut rng),
             client_record_key: SigningKey::generate(&mut rng),
             push_token_key: PushTokenKey::generate(&mut rng),
-            queue: QueueKeys {
-                encryption_key: Bytes(HpkePrivateKey::generate(&mut rng).public_key().as_bytes().to_vec()),
-                ratchet_key: RatchetKey::generate(&mut rng),
-            },
+            queue_decryption_key: HpkePrivateKey::generate(&mut rng),
+            queue_ratchet_key: RatchetKey::generate(&mut rng),
             qs_keys: cloud.qs_keys().await,
             rng,
         }
@@ -104,7 +106,15 @@ impl Pseudonym {
             user_record_verifying_key: Bytes(self.user_record_key.verifying_key().as_bytes().to_vec()),
             client_record: QsClientRecord::issue(self.qs_user_id(), &self.client_record_key).to_bytes(),
             friendship_token_hash: Bytes(self.code.token.hash().as_bytes().to_vec()),
-            queue: self.queue.clone(),
+            queue: self.queue_keys(),
+        }
+    }
+
+    /// The keys of the client's queue, as the service gets them.
+    pub fn queue_keys(&self) -> QueueKeys {
+        QueueKeys {
+            encryption_key: Bytes(self.queue_decryption_key.public_key().as_bytes().to_vec()),
+            ratchet_key: self.queue_ratchet_key.clone(),
         }
     }
 
@@ -202,6 +212,11 @@ impl Pseudonym {
     pub fn sign(&self, cloud: &TestCloud, call: &Call) -> Call {
         sign(cloud, call, &self.client_record_key, &self.qs_client_id().to_string())
     }
+
+    /// The same call under a fresh signature of the user record's key.
+    pub fn sign_as_user(&self, cloud: &TestCloud, call: &Call) -> Call {
+        sign(cloud, call, &self.user_record_key, &self.qs_user_id().to_string())
+    }
 }
 
 impl TestCloud {
@@ -213,7 +228,8 @@ impl TestCloud {
     }
 }
 
-fn sign<P: KeyPurpose>(cloud: &TestCloud, call: &Call, key: &SigningKey<P>, key_id: &str) -> Call {
+/// The same call under a fresh signature of some key at the queuing service.
+pub fn sign<P: KeyPurpose>(cloud: &TestCloud, call: &Call, key: &SigningKey<P>, key_id: &str) -> Call {
     call.signed(key, key_id, &Service::Queuing.tag(&cloud.domain()), cloud.now())
 }
 

@@ -5,15 +5,15 @@
 
 use std::time::Duration;
 
-use vestibule_backend::queuing_service::records::{NewQsUser, QsRecords};
+use vestibule_backend::queuing_service::records::{NewQsClient, NewQsUser, QsRecords, record_invalid};
 use vestibule_backend::rate_limit::{Limit, RateLimiter};
 use vestibule_backend::secret::{SealingQsDocument, Secret};
 use vestibule_backend::{Clock, EndpointRequest, Environment, HttpFunction, StartError, signature_problem};
 use vestibule_protocol::endpoint::{CreateQsUser, CreateQsUserRequest, CreateQsUserResponse};
 use vestibule_protocol::friendship::FriendshipTokenHash;
-use vestibule_protocol::keys::{HpkePublicKey, QsUserRecordKey, VerifyingKey};
-use vestibule_protocol::problem::{Problem, ProblemType};
-use vestibule_protocol::queuing::{QsClientRecord, QsUserId};
+use vestibule_protocol::keys::{QsUserRecordKey, VerifyingKey};
+use vestibule_protocol::problem::Problem;
+use vestibule_protocol::queuing::QsUserId;
 use vestibule_protocol::request_signature::Service;
 
 /// The function.
@@ -57,32 +57,12 @@ impl HttpFunction for QsCreateUser {
 
         let user = NewQsUser {
             verifying_key,
-            client: checked_client(&client_record.0, &verifying_key)?,
+            client: NewQsClient::check(&client_record, &QsUserId::of(&verifying_key), queue, request.body_hash)?,
             friendship_token_hash: FriendshipTokenHash::from_bytes(&friendship_token_hash.0)
                 .ok_or_else(|| record_invalid("friendship_token_hash is a hash of 32 bytes"))?,
-            queue_encryption_key: HpkePublicKey::from_bytes(&queue.encryption_key.0).ok_or_else(|| {
-                Problem::new(ProblemType::QueueKeyInvalid, "queue.encryption_key is an X25519 public key of 32 bytes")
-            })?,
-            queue_ratchet_key: queue.ratchet_key,
-            creation_hash: request.body_hash,
         };
         let bucket_key = self.sealing.current().await;
         self.rate_limiter.count(&bucket_key, &self.limit, &request.source.prefix(), now).await?;
-        self.records.create(&self.queue_table, &user).await
+        self.records.create(&self.queue_table, &user, now).await
     }
-}
-
-/// The client's record, if it is signed by its own key and for this user.
-fn checked_client(bytes: &[u8], user_key: &VerifyingKey<QsUserRecordKey>) -> Result<QsClientRecord, Problem> {
-    let record = QsClientRecord::verify_self_signed(bytes)
-        .map_err(|error| record_invalid(&format!("client_record: {error}")))?;
-    if record.payload().qs_user_id == QsUserId::of(user_key) {
-        Ok(record)
-    } else {
-        Err(record_invalid("client_record: it is for another user than the user record's key"))
-    }
-}
-
-fn record_invalid(detail: &str) -> Problem {
-    Problem::new(ProblemType::QsRecordInvalid, detail)
 }

@@ -61,6 +61,11 @@ impl Item {
         self.with(name, AttributeValue::L(values.collect()))
     }
 
+    /// With a set of strings, which must not be empty.
+    pub fn strings(self, name: &str, values: impl IntoIterator<Item = String>) -> Self {
+        self.with(name, strings(values))
+    }
+
     fn with(mut self, name: &str, value: AttributeValue) -> Self {
         self.0.insert(name.to_owned(), value);
         self
@@ -98,6 +103,11 @@ impl Item {
         value.as_ns().ok()?.iter().map(|number| number.parse().ok()).collect()
     }
 
+    /// The set of strings of an attribute.
+    pub fn get_strings(&self, name: &str) -> Option<&[String]> {
+        self.0.get(name)?.as_ss().ok().map(Vec::as_slice)
+    }
+
     /// The list of bytes of an attribute.
     pub fn get_bytes_list(&self, name: &str) -> Option<Vec<&[u8]>> {
         self.0.get(name)?.as_l().ok()?.iter().map(|value| value.as_b().ok().map(Blob::as_ref)).collect()
@@ -124,6 +134,11 @@ pub(crate) fn number(value: u64) -> AttributeValue {
 /// Bytes as expressions take them.
 pub(crate) fn bytes(value: &[u8]) -> AttributeValue {
     AttributeValue::B(Blob::new(value))
+}
+
+/// A set of strings as expressions take it.
+pub(crate) fn strings(values: impl IntoIterator<Item = String>) -> AttributeValue {
+    AttributeValue::Ss(values.into_iter().collect())
 }
 
 /// For calls that do something else the second time: without retries inside the SDK.

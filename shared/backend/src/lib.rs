@@ -9,6 +9,7 @@ mod http;
 pub mod key_server;
 mod keyed_hash;
 mod lambda;
+pub mod queues;
 pub mod queuing_service;
 pub mod rate_limit;
 pub mod redemption;

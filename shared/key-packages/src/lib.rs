@@ -17,7 +17,7 @@ pub use batch::{BatchError, SignatureBatch};
 pub use claim::{ClaimError, ClaimedPackage, TrustedCredentials, verify_claim};
 pub use making::{KeyPackageMaker, MakingError, NewPackage, PrivateKeyPackage};
 pub use publication::{Position, Publication, PublicationError, PublishedPackage};
-pub use queue_config::{open_queue_config, seal_queue_config};
+pub use queue_config::seal_queue_config;
 pub use rules::{CheckedKeyPackage, PackageError};
 
 #[cfg(test)]

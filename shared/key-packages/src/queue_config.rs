@@ -5,11 +5,8 @@ use openmls_traits::crypto::OpenMlsCrypto as _;
 use openmls_traits::types::HpkeCiphertext;
 use tls_codec::{Deserialize as _, Serialize as _};
 use vestibule_mls::CIPHERSUITE;
-use vestibule_protocol::encoding::SecretBytes as _;
-use vestibule_protocol::keys::{HpkePrivateKey, HpkePublicKey};
-use vestibule_protocol::queue_config::{QUEUE_CONFIG_LENGTH, QueueConfig, QueueConfigPayload};
-use vestibule_protocol::signed::Unverified;
-use zeroize::Zeroizing;
+use vestibule_protocol::keys::HpkePublicKey;
+use vestibule_protocol::queue_config::{QUEUE_CONFIG_LENGTH, QueueConfig};
 
 /// Encrypts a queue config to the queuing service, differently every time; `None` if HPKE fails, which it does for want
 /// of randomness alone.
@@ -19,15 +16,6 @@ pub fn seal_queue_config(queue_config: &QueueConfig, key: &HpkePublicKey) -> Opt
     let ciphertext =
         RustCrypto::default().hpke_seal(CIPHERSUITE.hpke_config(), key.as_bytes(), &info, b"", &plaintext.0).ok()?;
     ciphertext.tls_serialize_detached().ok()
-}
-
-/// Decrypts a queue config. Its signature is to be checked with the key of the client record that it names.
-pub fn open_queue_config(sealed: &[u8], key: &HpkePrivateKey) -> Option<Unverified<QueueConfigPayload>> {
-    let ciphertext = decode(sealed)?;
-    let info = QueueConfig::hpke_info();
-    let key = key.to_secret_bytes();
-    let plaintext = RustCrypto::default().hpke_open(CIPHERSUITE.hpke_config(), &ciphertext, &key, &info, b"").ok()?;
-    Unverified::from_bytes(&Zeroizing::new(plaintext)).ok()
 }
 
 /// Whether these bytes have the form that every queue config has.

@@ -16,7 +16,7 @@ use vestibule_protocol::keys::{
 };
 use vestibule_protocol::limits::MAX_ADD_PACKAGE_LENGTH;
 use vestibule_protocol::name::{ClientId, ClientUuid};
-use vestibule_protocol::queue_config::QUEUE_CONFIG_LENGTH;
+use vestibule_protocol::queue_config::{QUEUE_CONFIG_LENGTH, open_queue_config};
 use vestibule_protocol::queuing::{ClaimAnswer, QsClientId, QsKeys};
 use vestibule_protocol::signed::Verified;
 use vestibule_protocol::symmetric::{FriendshipEncryptionKey, FriendshipToken, PushTokenKey};

@@ -11,7 +11,9 @@ mod authentication;
 mod clients;
 mod identity;
 mod key_server;
+mod queues;
 mod queuing;
+mod queuing_records;
 mod rendezvous;
 mod tokens;
 
@@ -31,10 +33,19 @@ pub use key_server::{
     OpenSession, OpenSessionRequest, OpenSessionResponse, SessionPath, UseSession, UseSessionRequest,
     UseSessionResponse,
 };
+pub use queues::{
+    ClaimConnectionPackages, ClaimConnectionPackagesResponse, ClaimedConnectionPackage, ClientQueuePath,
+    DequeueMessages, DequeueQsMessages, DequeueResponse, EnqueueMessage, EnqueueMessageRequest, EnqueueQsMessage,
+    EnqueueQsMessageRequest, QsQueuePath,
+};
 pub use queuing::{
     ClaimKeyPackages, ClaimKeyPackagesRequest, ClaimKeyPackagesResponse, CreateQsUser, CreateQsUserRequest,
     CreateQsUserResponse, GetKeyPackages, GetKeyPackagesResponse, GetQsKeys, GetQsKeysResponse, PublishKeyPackages,
     PublishKeyPackagesRequest, PublishKeyPackagesResponse,
+};
+pub use queuing_records::{
+    CreateQsClient, CreateQsClientRequest, CreateQsClientResponse, DeleteQsClient, DeleteQsUser, GetQsUser,
+    GetQsUserResponse, QsUserPath, UpdateQsClient, UpdateQsClientRequest, UpdateQsUser, UpdateQsUserRequest,
 };
 pub use rendezvous::{
     CreateRendezvous, CreateRendezvousRequest, CreateRendezvousResponse, JoinRendezvous, JoinRendezvousRequest,
@@ -42,7 +53,7 @@ pub use rendezvous::{
 };
 pub use tokens::{IssueTokens, IssueTokensRequest, IssueTokensResponse};
 
-/// Every endpoint, in the order of the design.
+/// Every endpoint, service by service; the queues of both services stand together.
 pub const ENDPOINTS: &[&Description] = &[
     &GetCredentials::DESCRIPTION,
     &InitiateRegistration::DESCRIPTION,
@@ -62,6 +73,17 @@ pub const ENDPOINTS: &[&Description] = &[
     &PublishKeyPackages::DESCRIPTION,
     &GetKeyPackages::DESCRIPTION,
     &ClaimKeyPackages::DESCRIPTION,
+    &CreateQsClient::DESCRIPTION,
+    &GetQsUser::DESCRIPTION,
+    &UpdateQsUser::DESCRIPTION,
+    &DeleteQsUser::DESCRIPTION,
+    &UpdateQsClient::DESCRIPTION,
+    &DeleteQsClient::DESCRIPTION,
+    &EnqueueQsMessage::DESCRIPTION,
+    &DequeueQsMessages::DESCRIPTION,
+    &ClaimConnectionPackages::DESCRIPTION,
+    &EnqueueMessage::DESCRIPTION,
+    &DequeueMessages::DESCRIPTION,
     &CreateRendezvous::DESCRIPTION,
     &JoinRendezvous::DESCRIPTION,
 ];
@@ -104,7 +126,7 @@ pub enum Authentication {
     ClientOfUser,
     /// The same, and a proof in the body that the user's password is known.
     ClientOfUserAndPassword,
-    /// A request signature by the user record key in the body.
+    /// A request signature by the user record key in the body, or by that of the user in the path, or of the client's.
     QsUserRecordKey,
     /// The same, and a token in `Authorization`.
     QsUserRecordKeyAndToken,
@@ -114,6 +136,8 @@ pub enum Authentication {
     FriendshipToken,
     /// The same, and a token in `Authorization`.
     FriendshipTokenAndToken,
+    /// A queue config in the body.
+    QueueConfig,
     /// Nothing, or a request signature by the key of a client of the user in the body, which has an allowance of its own.
     ClientIfSigned,
     /// A proof in the body that the user's password is known.
@@ -124,7 +148,11 @@ impl Authentication {
     /// Whether the request carries a signature (RFC 9421), or may.
     pub const fn is_signature(self) -> bool {
         match self {
-            Self::None | Self::FriendshipToken | Self::FriendshipTokenAndToken | Self::Password => false,
+            Self::None
+            | Self::FriendshipToken
+            | Self::FriendshipTokenAndToken
+            | Self::QueueConfig
+            | Self::Password => false,
             Self::ProvisionalCredential
             | Self::ClientCredentialKey
             | Self::ClientIfSigned

@@ -165,6 +165,7 @@ fn deserialize_32_bytes(bytes: &[u8]) -> Result<([u8; 32], &[u8]), tls_codec::Er
 }
 
 /// An HPKE private key (RFC 9180) of DHKEM(X25519, HKDF-SHA256). Zeroized on drop, not printable.
+#[derive(Clone)]
 pub struct HpkePrivateKey(x25519_dalek::StaticSecret);
 
 impl HpkePrivateKey {

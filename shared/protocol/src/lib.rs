@@ -11,6 +11,7 @@ pub mod device_label;
 pub mod encoding;
 pub mod endpoint;
 pub mod friendship;
+pub mod hpke;
 pub mod key_server;
 pub mod keys;
 pub mod leaf_credential;
@@ -22,6 +23,7 @@ pub mod opaque;
 #[cfg(feature = "schema")]
 pub mod openapi;
 pub mod problem;
+pub mod push_token;
 pub mod queue;
 pub mod queue_config;
 pub mod queuing;

@@ -159,3 +159,29 @@ pub const MAX_TOKEN_KEYS: usize = 2;
 
 /// Largest body of a request for tokens, in bytes: a batch in base64url, and the client.
 pub const MAX_ISSUE_TOKENS_LENGTH: usize = 8 * 1024;
+/// The largest message that a queue takes, in bytes: with all that stands around it, it fits the longest ciphertext.
+pub const MAX_QUEUE_MESSAGE_LENGTH: usize = 60 * 1024;
+
+/// Every message of a queue whose number is a multiple of this is a key update.
+pub const QUEUE_KEY_UPDATE_INTERVAL: u64 = 16;
+
+/// How many messages wait in a queue at most, key updates among them.
+pub const MAX_QUEUE_MESSAGES: u64 = 10_000;
+
+/// How many messages of a queue are in one answer, at most.
+pub const QUEUE_PAGE_LENGTH: usize = 500;
+
+/// How long a queue lasts after the month in which its owner last fetched something.
+pub const QUEUE_LIFETIME: Duration = Duration::from_secs(90 * DAY.as_secs());
+
+/// How long, at least, a service knows a request to enqueue again, and does not enqueue its message twice.
+pub const ENQUEUE_MEMORY: Duration = DAY;
+
+/// Largest body of a request to enqueue a message, in bytes: [`MAX_QUEUE_MESSAGE_LENGTH`] in base64url, and the rest.
+pub const MAX_ENQUEUE_LENGTH: usize = 82 * 1024;
+
+/// How many clients a user of the queuing service can have.
+pub const MAX_QS_CLIENTS: usize = 10;
+
+/// Largest body of a request about a record of the queuing service, in bytes.
+pub const MAX_QS_RECORD_REQUEST_LENGTH: usize = 4 * 1024;

@@ -7,10 +7,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::endpoint::{
-    AddClient, Authentication, ClaimKeyPackages, CommitIdentity, CreateQsUser, CreateRendezvous, DeleteUser, ENDPOINTS,
-    Endpoint, FinishRegistration, GetCredentials, GetIdentity, GetKeyPackages, GetQsKeys, InitiateLogin,
-    InitiateRegistration, IssueTokens, JoinRendezvous, OpenSession, Path as _, PublishKeyPackages, RemoveClient,
-    ResetIdentity, UseSession,
+    AddClient, Authentication, ClaimConnectionPackages, ClaimKeyPackages, CommitIdentity, CreateQsClient, CreateQsUser, CreateRendezvous, DeleteQsClient, DeleteQsUser, DeleteUser, DequeueMessages, DequeueQsMessages, ENDPOINTS, Endpoint, EnqueueMessage, EnqueueQsMessage, FinishRegistration, GetCredentials, GetIdentity, GetKeyPackages, GetQsKeys, GetQsUser, InitiateLogin, InitiateRegistration, IssueTokens, JoinRendezvous, OpenSession, Path as _, PublishKeyPackages, RemoveClient, ResetIdentity, UpdateQsClient, UpdateQsUser, UseSession,
 };
 use crate::problem::{PROBLEM_MEDIA_TYPE, ProblemDocument, ProblemType};
 
@@ -37,6 +34,17 @@ pub fn document() -> Value {
     paths.add::<PublishKeyPackages>();
     paths.add::<GetKeyPackages>();
     paths.add::<ClaimKeyPackages>();
+    paths.add::<CreateQsClient>();
+    paths.add::<GetQsUser>();
+    paths.add::<UpdateQsUser>();
+    paths.add::<DeleteQsUser>();
+    paths.add::<UpdateQsClient>();
+    paths.add::<DeleteQsClient>();
+    paths.add::<EnqueueQsMessage>();
+    paths.add::<DequeueQsMessages>();
+    paths.add::<ClaimConnectionPackages>();
+    paths.add::<EnqueueMessage>();
+    paths.add::<DequeueMessages>();
     paths.add::<CreateRendezvous>();
     paths.add::<JoinRendezvous>();
     let problem = paths.schema::<ProblemDocument>();

@@ -157,8 +157,18 @@ problem_types! {
 
     /// A QS client id in the path is not one.
     InvalidQsClientId = ("invalid-qs-client-id", 400, "The QS client id is not well-formed");
-    /// There is no such client at the queuing service.
+    /// A QS user id in the path is not one.
+    InvalidQsUserId = ("invalid-qs-user-id", 400, "The QS user id is not well-formed");
+    /// There is no such user at the queuing service (any more).
+    QsUserUnknown = ("qs-user-unknown", 404, "There is no such user at the queuing service");
+    /// There is no such client at the queuing service (any more).
     QsClientUnknown = ("qs-client-unknown", 404, "There is no such client at the queuing service");
+    /// The user has as many clients at the queuing service as a user can have.
+    QsClientLimitReached = ("qs-client-limit-reached", 409, "The user has as many clients as there can be");
+    /// A later update of the record was made before.
+    RecordUpdateOutdated = ("record-update-outdated", 409, "A later update of the record was made");
+    /// An encrypted push token has another length than all have.
+    PushTokenInvalid = ("push-token-invalid", 400, "The encrypted push token is malformed");
     /// A record key is not an Ed25519 key, or the client record is not signed by its own key or is for another user.
     QsRecordInvalid = ("qs-record-invalid", 400, "A QS record is not valid");
     /// The record key has been used before, with something else.
@@ -222,6 +232,20 @@ problem_types! {
     /// The token has paid for another request.
     TokenSpent = ("token-spent", 401, "The token has been spent");
 
+    /// The user has no connection package that could be handed out.
+    NoConnectionPackages = ("no-connection-packages", 404, "The user has no connection packages");
+    /// A queue config is not encrypted to this service, or not signed by the client that it names.
+    QueueConfigInvalid = ("queue-config-invalid", 403, "The queue config is not valid");
+    /// There is no such queue, or its owner has not fetched anything for so long that it has expired.
+    QueueUnknown = ("queue-unknown", 404, "There is no such queue");
+    /// The queue's owner has left too many messages unfetched.
+    QueueFull = ("queue-full", 409, "The queue takes no more messages");
+    /// The message is larger than a queue takes.
+    MessageTooLarge = ("message-too-large", 413, "The message is too large");
+    /// The number in the query is not one.
+    InvalidSequence = ("invalid-sequence", 400, "The message number is not well-formed");
+    /// The queue never had so many messages.
+    QueueSequenceAhead = ("queue-sequence-ahead", 409, "The queue has not so many messages");
     /// A rendezvous code in the path is not one.
     InvalidRendezvousCode = ("invalid-rendezvous-code", 400, "The rendezvous code is not well-formed");
     /// No device waits under this rendezvous code.

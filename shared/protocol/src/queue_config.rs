@@ -26,9 +26,10 @@ use zeroize::Zeroize as _;
 
 use crate::credential::ProtocolVersion;
 use crate::encoding::SecretBytes as _;
-use crate::keys::{QsClientRecordKey, SigningKey};
+use crate::hpke;
+use crate::keys::{HpkePrivateKey, QsClientRecordKey, SigningKey};
 use crate::queuing::QsClientId;
-use crate::signed::{SignedPayload, Verified, labelled};
+use crate::signed::{SignedPayload, Unverified, Verified, labelled};
 use crate::symmetric::PushTokenKey;
 
 /// The MLS extension type of a queue config, from the private-use range (RFC 9420, section 17.3).
@@ -83,4 +84,11 @@ impl QueueConfig {
     pub fn hpke_info() -> Vec<u8> {
         labelled(QueueConfigPayload::TYPE_NAME, b"")
     }
+}
+
+/// Decrypts a queue config. `None` if it is not one, or not encrypted to this key. Its signature is to be checked with
+/// the key of the client that it names.
+pub fn open_queue_config(sealed: &[u8], key: &HpkePrivateKey) -> Option<Unverified<QueueConfigPayload>> {
+    let plaintext = hpke::open(key, &QueueConfig::hpke_info(), b"", sealed)?;
+    Unverified::from_bytes(&plaintext).ok()
 }

@@ -9,9 +9,11 @@ use crate::text_form::bytes_text_form;
 
 mod claim;
 mod keys;
+mod rekey;
 
 pub use claim::{ClaimAnswer, ClaimAnswerPayload, packages_hash};
 pub use keys::{QsKeys, QsKeysPayload};
+pub use rekey::{QsClientRekey, QsClientRekeyPayload, QsUserRekey, QsUserRekeyPayload};
 
 /// The text is not an identifier of the queuing service: 32 bytes as 43 characters of base64url are wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

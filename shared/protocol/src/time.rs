@@ -11,6 +11,9 @@ use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 /// a way to tell which two records were made by one person).
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// What counts as a month where a record says in which one it was used: 30 days, beginning with the Unix epoch.
+pub const MONTH: Duration = Duration::from_secs(30 * DAY.as_secs());
+
 /// Seconds since 1970-01-01T00:00:00Z, as a `uint64` on the wire.
 #[derive(
     Clone,
@@ -55,6 +58,11 @@ impl Timestamp {
     /// Whether this is 00:00 UTC of some day.
     pub const fn is_start_of_day(self) -> bool {
         self.0.is_multiple_of(DAY.as_secs())
+    }
+
+    /// The first second of the same [`MONTH`].
+    pub const fn start_of_month(self) -> Self {
+        Self(self.0 - self.0 % MONTH.as_secs())
     }
 
     /// The point `duration` later, at most the end of time.

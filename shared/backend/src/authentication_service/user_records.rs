@@ -9,7 +9,7 @@
 //! | | | `CONNECTION_PACKAGE#<client uuid>#<index>` | `connection_package` B, `not_after` N |
 //! | | `OPAQUE#<user_name>` | `OPAQUE` | the password's ([`super::passwords`]) |
 //! | | `USER_ID#<user_id>` | `USER_ID` | `user_name` S |
-//! | `AsQueueTable` | `CLIENT#<client_id>` | `QUEUE` | `encryption_key` B, `ratchet_key` B, `next_sequence` N |
+//! | `AsQueueTable` | `CLIENT#<client_id>` | `QUEUE` | the queue's ([`crate::queues`]) |
 //!
 //! `created_on` is a day.
 
@@ -17,7 +17,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use vestibule_protocol::connection_package::ConnectionPackage;
 use vestibule_protocol::credential::ClientCredential;
-use vestibule_protocol::encoding::{Bytes, SecretBytes as _};
+use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::keys::HpkePublicKey;
 use vestibule_protocol::name::{ClientId, UserId, UserName};
 use vestibule_protocol::opaque::{CredentialIdentifier, RegistrationRecord};
@@ -27,10 +27,14 @@ use vestibule_protocol::time::Timestamp;
 
 use super::{clients, passwords};
 use crate::dynamodb::{Item, corrupt_item, failed_call, is_condition_failed, put_new, try_again};
+use crate::queues::{self, QueueName};
 use crate::{Environment, StartError};
 
 /// The attribute of a user who was deleted.
 pub(super) const DELETED_ON: &str = "deleted_on";
+/// The attributes of a connection package.
+pub(super) const CONNECTION_PACKAGE: &str = "connection_package";
+pub(super) const NOT_AFTER: &str = "not_after";
 const REGISTRATION_HASH: &str = "registration_hash";
 const REGISTRATION_ANSWER: &str = "registration_answer";
 
@@ -152,14 +156,12 @@ impl UserRecords {
             .time(clients::CREATED_ON, today)
             .number(head, 0)
             .number(tail, user.connection_packages.len() as u64);
-        let queue_item = queue_key(&credential.client_id)
-            .bytes("encryption_key", user.queue_encryption_key.as_bytes())
-            .bytes("ratchet_key", user.queue_ratchet_key.to_secret_bytes())
-            .number("next_sequence", 0);
+        let queue = QueueName::of_client(&credential.client_id);
+        let queue_item = queues::new_item(&queue, &user.queue_encryption_key, &user.queue_ratchet_key, now);
         let package_items = (0..).zip(&user.connection_packages).map(|(index, package)| {
             connection_package_key(&credential.client_id, index)
-                .bytes("connection_package", package.to_bytes())
-                .time("not_after", package.payload().expiration_data.not_after)
+                .bytes(CONNECTION_PACKAGE, package.to_bytes())
+                .time(NOT_AFTER, package.payload().expiration_data.not_after)
         });
 
         [user_item, user_id_item, opaque_item, client_item]
@@ -178,7 +180,7 @@ pub(super) fn user_key(user_name: &UserName) -> Item {
 
 /// The key of a client's queue.
 pub(super) fn queue_key(client_id: &ClientId) -> Item {
-    Item::keyed(format!("CLIENT#{client_id}"), "QUEUE")
+    QueueName::of_client(client_id).key()
 }
 
 /// How the sort keys of connection packages begin.

@@ -25,7 +25,7 @@ use vestibule_protocol::problem::{Problem, ProblemType};
 use vestibule_protocol::queuing::QsClientId;
 use vestibule_protocol::time::Timestamp;
 
-use super::records::{VERIFYING_KEY, client_key, client_partition};
+use super::clients::{VERIFYING_KEY, client_key, client_partition, client_unknown};
 use crate::dynamodb::{EXPIRES_AT, Item, corrupt_item, failed_call, number, try_again, without_retries};
 use crate::{Environment, StartError};
 
@@ -82,11 +82,12 @@ pub struct QsClient {
 impl QsClient {
     fn from_item(item: &Item, now: Timestamp) -> Result<Self, Problem> {
         let corrupt = || corrupt_item("a QS client");
+        let verifying_key = item.get_bytes(VERIFYING_KEY).ok_or_else(client_unknown)?;
         let number = |name| item.get_number(name).ok_or_else(corrupt);
         let (generation, not_after) = (number(GENERATION)?, Timestamp::from_seconds(number(NOT_AFTER)?));
         let left = number(TAIL)?.saturating_sub(number(HEAD)?);
         Ok(Self {
-            verifying_key: item.get_bytes(VERIFYING_KEY).and_then(VerifyingKey::from_bytes).ok_or_else(corrupt)?,
+            verifying_key: VerifyingKey::from_bytes(verifying_key).ok_or_else(corrupt)?,
             generation,
             digest: item.get_bytes(DIGEST).map(<[u8]>::to_vec),
             supply: GetKeyPackagesResponse {
@@ -147,8 +148,7 @@ impl KeyPackages {
         let request = self.client.get_item().table_name(&self.table).consistent_read(true);
         let request = request.set_key(Some(client_key(id).into()));
         let answer = request.send().await.map_err(|error| failed_call("GetItem", &error))?;
-        let unknown = || Problem::new(ProblemType::QsClientUnknown, "create the client at the queuing service first");
-        QsClient::from_item(&Item::from(answer.item.ok_or_else(unknown)?), now)
+        QsClient::from_item(&Item::from(answer.item.ok_or_else(client_unknown)?), now)
     }
 
     /// Publishes a generation: a batch for every 25 packages, and one update. What was published before is not handed out

@@ -2,46 +2,56 @@
 //!
 //! | table | pk | sk | attributes |
 //! |---|---|---|---|
-//! | `QsTable` | `USER#<qs_user_id>` | `USER` | `verifying_key` B, `friendship_token_hash` B, `creation_hash` B |
-//! | | `CLIENT#<qs_client_id>` | `CLIENT` | `verifying_key` B, `qs_user_id` S, and the KeyPackages' ([`super::key_packages`]) |
+//! | `QsTable` | `USER#<qs_user_id>` | `USER` | the user's ([`super::users`]) |
+//! | | `CLIENT#<qs_client_id>` | `CLIENT` | the client's ([`super::clients`]) |
 //! | | `FRIENDSHIP#<friendship token hash>` | `FRIENDSHIP` | `qs_user_id` S; none once the token is retired |
 //! | | | `CLIENT#<qs_client_id>` | – |
-//! | `QsQueueTable` | `CLIENT#<qs_client_id>` | `QUEUE` | `encryption_key` B, `ratchet_key` B, `next_sequence` N |
+//! | `QsQueueTable` | `CLIENT#<qs_client_id>` | `QUEUE` | the queue's ([`crate::queues`]) |
 //!
 //! The partition of a friendship token lists its user's clients, so that a claim finds them with one query and nothing
 //! but the hash of what it was given. When a token is retired the list goes and the item without a user stays: nobody
 //! else can take the hash.
 
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
-use vestibule_protocol::encoding::SecretBytes as _;
+use std::fmt;
+
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
+use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::endpoint::CreateQsUserResponse;
 use vestibule_protocol::friendship::FriendshipTokenHash;
 use vestibule_protocol::keys::{HpkePublicKey, QsUserRecordKey, VerifyingKey};
 use vestibule_protocol::problem::{Problem, ProblemType};
-use vestibule_protocol::queue::RatchetKey;
+use vestibule_protocol::queue::{QueueKeys, RatchetKey};
 use vestibule_protocol::queuing::{QsClientId, QsClientRecord, QsUserId};
+use vestibule_protocol::time::Timestamp;
 
-use super::key_packages;
+use super::{clients, users};
 use crate::dynamodb::{
-    Item, PARTITION_KEY, SORT_KEY, corrupt_item, failed_call, is_condition_failed, put_new, try_again,
+    Item, PARTITION_KEY, SORT_KEY, TransactionPart as _, corrupt_item, failed_call, is_condition_failed, put_new,
+    transact, try_again,
 };
+use crate::queues;
 use crate::{Environment, StartError};
 
-/// The client's public key, in its item.
-pub(super) const VERIFYING_KEY: &str = "verifying_key";
-const QS_USER_ID: &str = "qs_user_id";
-const CREATION_HASH: &str = "creation_hash";
+/// The attribute that names a user, in the items of others.
+pub(super) const QS_USER_ID: &str = "qs_user_id";
+/// The hash of the request that made a record.
+pub(super) const CREATION_HASH: &str = "creation_hash";
 const CLIENT_PREFIX: &str = "CLIENT#";
 
 /// Everything that a new user is made of, checked.
 pub struct NewQsUser {
     /// The user record's key.
     pub verifying_key: VerifyingKey<QsUserRecordKey>,
-    /// The first client's record.
-    pub client: QsClientRecord,
+    /// The first client.
+    pub client: NewQsClient,
     /// Who knows the token may claim the user's KeyPackages.
     pub friendship_token_hash: FriendshipTokenHash,
+}
+
+/// Everything that a new client is made of, checked.
+pub struct NewQsClient {
+    /// The client's record.
+    pub record: QsClientRecord,
     /// The queue's HPKE key.
     pub queue_encryption_key: HpkePublicKey,
     /// The queue's initial ratchet key.
@@ -50,7 +60,30 @@ pub struct NewQsUser {
     pub creation_hash: [u8; 32],
 }
 
-/// The users and clients of the queuing service.
+impl NewQsClient {
+    /// Checks what a client of this user is to be made of: the record is signed by its own key and for the user.
+    ///
+    /// # Errors
+    /// [`ProblemType::QsRecordInvalid`], [`ProblemType::QueueKeyInvalid`].
+    pub fn check(
+        client_record: &Bytes,
+        qs_user_id: &QsUserId,
+        queue: QueueKeys,
+        creation_hash: [u8; 32],
+    ) -> Result<Self, Problem> {
+        let record = QsClientRecord::verify_self_signed(&client_record.0)
+            .map_err(|error| record_invalid(format_args!("client_record: {error}")))?;
+        if record.payload().qs_user_id != *qs_user_id {
+            return Err(record_invalid("client_record: it is for another user"));
+        }
+        let queue_encryption_key = HpkePublicKey::from_bytes(&queue.encryption_key.0).ok_or_else(|| {
+            Problem::new(ProblemType::QueueKeyInvalid, "queue.encryption_key is an X25519 public key of 32 bytes")
+        })?;
+        Ok(Self { record, queue_encryption_key, queue_ratchet_key: queue.ratchet_key, creation_hash })
+    }
+}
+
+/// The users and clients of the queuing service, for whoever creates or claims.
 pub struct QsRecords {
     client: aws_sdk_dynamodb::Client,
     table: String,
@@ -70,30 +103,40 @@ impl QsRecords {
     /// # Errors
     /// [`ProblemType::QsRecordTaken`], [`ProblemType::FriendshipTokenTaken`], or the problem of a failed call; nothing is
     /// stored then.
-    pub async fn create(&self, queue_table: &str, user: &NewQsUser) -> Result<CreateQsUserResponse, Problem> {
-        let response = CreateQsUserResponse {
-            qs_user_id: QsUserId::of(&user.verifying_key),
-            qs_client_id: user.client.qs_client_id(),
-        };
-        let items = self.items(queue_table, user, &response);
-        let Err(error) = self.client.transact_write_items().set_transact_items(Some(items)).send().await else {
-            return Ok(response);
-        };
-        let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
-            return Err(failed_call("TransactWriteItems", &error));
-        };
-        let mut reasons = canceled.cancellation_reasons().iter();
+    pub async fn create(
+        &self,
+        queue_table: &str,
+        user: &NewQsUser,
+        now: Timestamp,
+    ) -> Result<CreateQsUserResponse, Problem> {
+        let qs_user_id = QsUserId::of(&user.verifying_key);
+        let qs_client_id = user.client.record.qs_client_id();
+        let response = CreateQsUserResponse { qs_user_id, qs_client_id };
+        let hash = &user.friendship_token_hash;
+        // By the position of the first three is told which condition failed.
+        let items = [
+            users::new_item(user, &qs_user_id, &qs_client_id),
+            clients::new_item(&user.client, &qs_user_id),
+            friendship_item(hash, &qs_user_id),
+            friends_client_key(hash, &qs_client_id),
+        ];
+        let puts = items.into_iter().map(|item| put_new(&self.table, item));
+        let queue = put_new(queue_table, new_queue(&user.client, now));
+        let parts = puts.chain([queue]).map(Put::part).collect();
+        let Err(reasons) = transact(&self.client, parts).await? else { return Ok(response) };
+        let mut reasons = reasons.iter();
         let (user_reason, client_reason, friendship_reason) = (reasons.next(), reasons.next(), reasons.next());
         if is_condition_failed(user_reason) {
             let existing = Item::from(user_reason.and_then(|reason| reason.item.clone()).unwrap_or_default());
-            let creation_hash = existing.get_bytes(CREATION_HASH).ok_or_else(|| corrupt_item("a QS user"))?;
-            return if creation_hash == user.creation_hash { Ok(response) } else { Err(record_taken("user")) };
+            // Of a deleted user there is no hash.
+            let is_this = existing.get_bytes(CREATION_HASH) == Some(&user.client.creation_hash);
+            return if is_this { Ok(response) } else { Err(record_taken("user")) };
         }
         if is_condition_failed(client_reason) {
             return Err(record_taken("client"));
         }
         if is_condition_failed(friendship_reason) {
-            return Err(Problem::new(ProblemType::FriendshipTokenTaken, "make a fresh friendship token"));
+            return Err(friendship_token_taken());
         }
         if reasons.any(|reason| is_condition_failed(Some(reason))) {
             return Err(corrupt_item("a record of a QS user that does not exist"));
@@ -122,48 +165,66 @@ impl QsRecords {
         let clients = items.iter().filter_map(|item| item.get_string(SORT_KEY)?.strip_prefix(CLIENT_PREFIX));
         clients.map(|id| id.parse().map_err(|_| corrupt_item("a friend's client"))).collect()
     }
-
-    /// The items of a new user. [`QsRecords::create`] tells by the position of the first three which condition failed.
-    fn items(&self, queue_table: &str, user: &NewQsUser, ids: &CreateQsUserResponse) -> Vec<TransactWriteItem> {
-        let CreateQsUserResponse { qs_user_id, qs_client_id } = ids;
-        let user_item = Item::keyed(format!("USER#{qs_user_id}"), "USER")
-            .bytes(VERIFYING_KEY, user.verifying_key.as_bytes())
-            .bytes("friendship_token_hash", user.friendship_token_hash.as_bytes())
-            .bytes(CREATION_HASH, user.creation_hash);
-        let client_item = key_packages::without_any(client_key(qs_client_id))
-            .bytes(VERIFYING_KEY, user.client.payload().verifying_key.as_bytes())
-            .string(QS_USER_ID, qs_user_id.to_string());
-        let friendship = friendship_partition(&user.friendship_token_hash);
-        let friendship_item = Item::keyed(&friendship, "FRIENDSHIP").string(QS_USER_ID, qs_user_id.to_string());
-        let friends_client_item = Item::keyed(&friendship, format!("{CLIENT_PREFIX}{qs_client_id}"));
-        let queue_item = Item::keyed(client_partition(qs_client_id), "QUEUE")
-            .bytes("encryption_key", user.queue_encryption_key.as_bytes())
-            .bytes("ratchet_key", user.queue_ratchet_key.to_secret_bytes())
-            .number("next_sequence", 0);
-        [user_item, client_item, friendship_item, friends_client_item]
-            .into_iter()
-            .map(|item| put_new(&self.table, item))
-            .chain([put_new(queue_table, queue_item)])
-            .map(|put| TransactWriteItem::builder().put(put).build())
-            .collect()
-    }
 }
 
-/// The partition of a client: its record and its KeyPackages.
-pub(super) fn client_partition(id: &QsClientId) -> String {
-    format!("{CLIENT_PREFIX}{id}")
+/// The item of a new client's queue.
+pub(super) fn new_queue(client: &NewQsClient, now: Timestamp) -> Item {
+    let (encryption_key, ratchet_key) = (&client.queue_encryption_key, &client.queue_ratchet_key);
+    let owner_key = &client.record.payload().verifying_key;
+    queues::new_owned_item(&client.record.qs_client_id(), owner_key, encryption_key, ratchet_key, now)
 }
 
-/// The key of a client's record.
-pub(super) fn client_key(id: &QsClientId) -> Item {
-    Item::keyed(client_partition(id), "CLIENT")
+/// The item that says whose a friendship token is.
+pub(super) fn friendship_item(hash: &FriendshipTokenHash, qs_user_id: &QsUserId) -> Item {
+    Item::keyed(friendship_partition(hash), "FRIENDSHIP").string(QS_USER_ID, qs_user_id.to_string())
+}
+
+/// The item, nothing but a key, that says that a client is one of a friendship token's user's.
+pub(super) fn friends_client_key(hash: &FriendshipTokenHash, qs_client_id: &QsClientId) -> Item {
+    Item::keyed(friendship_partition(hash), format!("{CLIENT_PREFIX}{qs_client_id}"))
+}
+
+/// The parts of a transaction that retire a friendship token: it leads to nobody, and is nobody else's.
+pub(super) fn retire<'a>(
+    table: &str,
+    hash: &FriendshipTokenHash,
+    clients: impl IntoIterator<Item = &'a QsClientId>,
+) -> Vec<TransactWriteItem> {
+    let retired = Update::builder()
+        .table_name(table)
+        .set_key(Some(Item::keyed(friendship_partition(hash), "FRIENDSHIP").into()))
+        .update_expression(format!("REMOVE {QS_USER_ID}"))
+        .build()
+        .expect("table, key and expression are given")
+        .part();
+    let clients = clients.into_iter().map(|id| delete(table, friends_client_key(hash, id)));
+    [retired].into_iter().chain(clients).collect()
+}
+
+/// The part of a transaction that deletes an item, whether it is there or not.
+pub(super) fn delete(table: &str, key: Item) -> TransactWriteItem {
+    Delete::builder().table_name(table).set_key(Some(key.into())).build().expect("table and key are given").part()
+}
+
+/// The part of a transaction that puts an item over whatever is there.
+pub(super) fn put(table: &str, item: Item) -> TransactWriteItem {
+    Put::builder().table_name(table).set_item(Some(item.into())).build().expect("table and item are given").part()
 }
 
 fn friendship_partition(hash: &FriendshipTokenHash) -> String {
     format!("FRIENDSHIP#{hash}")
 }
 
-fn record_taken(kind: &str) -> Problem {
+/// The problem of a record that is not well-formed or not what it should be.
+pub fn record_invalid(detail: impl fmt::Display) -> Problem {
+    Problem::new(ProblemType::QsRecordInvalid, detail)
+}
+
+pub(super) fn record_taken(kind: &str) -> Problem {
     let detail = format!("the {kind} record's key was used before, in another request; make a fresh one");
     Problem::new(ProblemType::QsRecordTaken, detail)
+}
+
+pub(super) fn friendship_token_taken() -> Problem {
+    Problem::new(ProblemType::FriendshipTokenTaken, "make a fresh friendship token")
 }

@@ -37,6 +37,22 @@ fn a_client_record_is_signed_by_its_own_key() {
 }
 
 #[test]
+fn a_new_key_for_a_record_is_signed_by_itself_and_for_its_kind_of_record() {
+    let rng = &mut rng(1);
+    let (user_key, client_key) = (SigningKey::generate(rng), SigningKey::generate(rng));
+    let (user_id, client_id) = (QsUserId::of(&user_key.verifying_key()), QsClientId::of(&client_key.verifying_key()));
+    let (new_user_key, new_client_key) = (SigningKey::generate(rng), SigningKey::generate(rng));
+    let of_user = QsUserRekey::issue(user_id, &new_user_key);
+    let of_client = QsClientRekey::issue(client_id, &new_client_key);
+    assert_eq!(QsUserRekey::verify_self_signed(&of_user.to_bytes().0).unwrap().payload(), of_user.payload());
+    assert_eq!(QsClientRekey::verify_self_signed(&of_client.to_bytes().0).unwrap().payload(), of_client.payload());
+    let refused = SignedError::SignatureInvalid;
+    assert_eq!(QsClientRekey::verify_self_signed(&of_user.to_bytes().0).unwrap_err(), refused);
+    let forged = Verified::sign(of_user.payload().clone(), &user_key);
+    assert_eq!(QsUserRekey::verify_self_signed(&forged.to_bytes().0).unwrap_err(), refused);
+}
+
+#[test]
 fn the_services_keys_are_the_roots_for_its_domain_and_time() {
     let rng = &mut rng(1);
     let (root_key, other_key) = (SigningKey::generate(rng), SigningKey::generate(rng));

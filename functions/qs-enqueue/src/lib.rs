@@ -1,0 +1,50 @@
+//! `POST /v1/qs/messages`: a message for the owner of a leaf, into the queue that the leaf's queue config leads to.
+//!
+//! The same request again puts it there no second time.
+#![deny(missing_docs)]
+
+use vestibule_backend::queues::{QueueName, Queues};
+use vestibule_backend::secret::{QsDocument, Secret};
+use vestibule_backend::{Clock, EndpointRequest, Environment, HttpFunction, StartError};
+use vestibule_protocol::endpoint::{EnqueueQsMessage, EnqueueQsMessageRequest, NoBody};
+use vestibule_protocol::problem::{Problem, ProblemType};
+use vestibule_protocol::queue_config::open_queue_config;
+
+/// The function.
+pub struct QsEnqueue {
+    clock: Clock,
+    queues: Queues,
+    keys: Secret<QsDocument>,
+}
+
+impl HttpFunction for QsEnqueue {
+    type Endpoint = EnqueueQsMessage;
+
+    async fn start(environment: &Environment) -> Result<Self, StartError> {
+        Ok(Self {
+            clock: environment.clock().clone(),
+            queues: Queues::new(environment, "QS_QUEUE_TABLE")?,
+            keys: Secret::read(environment, "QS_SECRET").await?,
+        })
+    }
+
+    async fn handle(&self, request: EndpointRequest<EnqueueQsMessage>) -> Result<NoBody, Problem> {
+        let now = self.clock.now();
+        let EnqueueQsMessageRequest { queue_config, message } = &request.body;
+        let keys = self.keys.current().await;
+        let queue_config = open_queue_config(&queue_config.0, &keys.queue_config_key).ok_or_else(invalid)?;
+        let name = QueueName::of_qs_client(&queue_config.claim().qs_client_id);
+        let queue = self.queues.read(&name, now).await?;
+        // Without the owner's signature, whoever guessed the id of a client could write to it.
+        if !queue.config_keys().any(|key| queue_config.clone().verify(key).is_ok()) {
+            return Err(invalid());
+        }
+        self.queues.enqueue(&name, queue, &message.0, &request.body_hash, now).await?;
+        Ok(NoBody {})
+    }
+}
+
+fn invalid() -> Problem {
+    let detail = "take the queue config of the leaf as it is now; it is for this deployment alone";
+    Problem::new(ProblemType::QueueConfigInvalid, detail)
+}

@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    vestibule_backend::run::<qs_update_user::QsUpdateUser>()
+}

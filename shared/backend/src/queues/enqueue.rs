@@ -1,0 +1,97 @@
+//! How a message gets into a queue.
+//!
+//! Whoever enqueues reads the queue's item, encrypts under its ratchet key, and puts in one transaction the message, the
+//! next ratchet key in the place of that one, and what remembers the request, on condition that the queue is as it was read.
+//! Of many who do so at once, one comes through; the others find in the answer what the queue is now, wait for a random
+//! moment and try again.
+
+use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
+use vestibule_protocol::encoding::SecretBytes as _;
+use vestibule_protocol::limits::{ENQUEUE_MEMORY, MAX_QUEUE_MESSAGES, QUEUE_LIFETIME};
+use vestibule_protocol::problem::{Problem, ProblemType};
+use vestibule_protocol::queue::{Enqueued, QueueRatchet};
+use vestibule_protocol::time::{DAY, Timestamp};
+
+use super::{CIPHERTEXT, NEXT_SEQUENCE, Queue, QueueName, Queues, RATCHET_KEY, expiry, queue_unknown};
+use crate::dynamodb::{
+    EXPIRES_AT, Item, TransactionPart as _, bytes, is_condition_failed, number, put_if_none_lives, transact, try_again,
+};
+
+/// How often it is tried, all in all within about 3 seconds of waiting.
+const ATTEMPTS: u32 = 20;
+
+impl Queues {
+    /// Puts a message into a queue that was just read: one transaction, and another and perhaps a read whenever somebody
+    /// else was faster. The request with this hash puts it there once, for [`ENQUEUE_MEMORY`] at least.
+    ///
+    /// # Errors
+    /// [`ProblemType::MessageTooLarge`], [`ProblemType::QueueFull`], [`ProblemType::QueueUnknown`] if it is gone meanwhile,
+    /// [`ProblemType::TemporarilyUnavailable`] if others were always faster, or the problem of a failed call.
+    pub async fn enqueue(
+        &self,
+        name: &QueueName,
+        mut queue: Queue,
+        message: &[u8],
+        request_hash: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<(), Problem> {
+        for attempt in 0..ATTEMPTS {
+            let Enqueued { messages, ratchet } = queue
+                .ratchet
+                .enqueue(message, &mut self.randomness.clone())
+                .map_err(|error| Problem::new(ProblemType::MessageTooLarge, error))?;
+            if ratchet.next_sequence() - queue.first_sequence > MAX_QUEUE_MESSAGES {
+                let detail = "its owner has to fetch some first; try again in some days";
+                return Err(Problem::new(ProblemType::QueueFull, detail));
+            }
+            let messages = messages.iter().map(|message| {
+                let item = name.message_key(message.sequence).bytes(CIPHERTEXT, &message.ciphertext);
+                self.put(item.time(EXPIRES_AT, expiry(now).saturating_add(QUEUE_LIFETIME)))
+            });
+            let forgotten_at = now.start_of_day().saturating_add(ENQUEUE_MEMORY + DAY);
+            let sent = name.sent_key(request_hash).time(EXPIRES_AT, forgotten_at);
+            let parts = [
+                put_if_none_lives(&self.table, sent, now).part(),
+                self.advance(name, &queue.ratchet, &ratchet, now).part(),
+            ];
+            let Err(reasons) = transact(&self.client, parts.into_iter().chain(messages).collect()).await? else {
+                return Ok(());
+            };
+            if is_condition_failed(reasons.first()) {
+                return Ok(());
+            }
+            self.pause(attempt).await;
+            let current = reasons.into_iter().nth(1).filter(|reason| is_condition_failed(Some(reason)));
+            queue = match current {
+                Some(reason) => {
+                    let item = reason.item.map(Item::from).ok_or_else(queue_unknown)?;
+                    Queue::read(name, &item, now)?.ok_or_else(queue_unknown)?
+                }
+                // Two transactions met, and neither says what came of the other.
+                None => self.read(name, now).await?,
+            };
+        }
+        tracing::warn!("a queue had so many senders at once that one of them has to try again");
+        Err(try_again())
+    }
+
+    fn put(&self, item: Item) -> TransactWriteItem {
+        Put::builder().table_name(&self.table).set_item(Some(item.into())).build().expect("an item is given").part()
+    }
+
+    /// The part of the transaction that forgets the ratchet key of the messages that it stores.
+    fn advance(&self, name: &QueueName, current: &QueueRatchet, next: &QueueRatchet, now: Timestamp) -> Update {
+        Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(name.key().into()))
+            .update_expression(format!("SET {RATCHET_KEY} = :key, {NEXT_SEQUENCE} = :next"))
+            .condition_expression(format!("{NEXT_SEQUENCE} = :current AND {EXPIRES_AT} > :now"))
+            .expression_attribute_values(":key", bytes(&next.ratchet_key().to_secret_bytes()))
+            .expression_attribute_values(":next", number(next.next_sequence()))
+            .expression_attribute_values(":current", number(current.next_sequence()))
+            .expression_attribute_values(":now", number(now.seconds()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .expect("table, key and expression are given")
+    }
+}
