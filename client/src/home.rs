@@ -42,17 +42,19 @@ mod rendezvous;
 mod sealing;
 mod state;
 mod tokens;
+mod user_secrets;
 
 pub(crate) use identity::{ChangeKind, IdentityState, PendingChange, SeenDevice};
 pub(crate) use json::to_secret_json;
 pub(crate) use key_packages::PrivateKeyPackages;
 pub(crate) use key_server::KeyServerState;
 use keys::Keys;
-pub(crate) use linking::{AddedClient, Approval, Renewal, UserSecrets};
+pub(crate) use linking::{AddedClient, Approval, Renewal};
 pub(crate) use pseudonym::{Generation, Pseudonym, PublicationUnderWay, Publications, QueuingServiceState};
 pub(crate) use rendezvous::{ApplicationState, KeptRendezvous, KeptSession, RendezvousToKeep};
 use sealing::{Kind, Under};
 pub(crate) use state::{Account, AuthenticationServiceState, ConnectionKey, KeptRequest, OwnQueue, State};
+pub(crate) use user_secrets::UserSecrets;
 
 /// Why the home directory cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -2,36 +2,24 @@
 
 use serde::{Deserialize, Serialize};
 use vestibule_protocol::encoding::secret;
-use vestibule_protocol::keys::{QsClientRecordKey, QsUserRecordKey, SigningKey};
+use vestibule_protocol::keys::{QsClientRecordKey, SigningKey};
 use vestibule_protocol::queuing::{QsClientId, QsUserId};
-use vestibule_protocol::symmetric::{
-    FriendshipEncryptionKey, FriendshipToken, PushTokenKey, WelcomeAttributionInfoKey,
-};
+use vestibule_protocol::symmetric::PushTokenKey;
 use vestibule_protocol::time::Timestamp;
 
-use super::{KeptRequest, OwnQueue};
+use super::{KeptRequest, OwnQueue, UserSecrets};
 
 /// The client at the queuing service.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Pseudonym {
-    /// The key of the user's record.
-    #[serde(with = "secret")]
-    pub(crate) user_record_key: SigningKey<QsUserRecordKey>,
+    /// What it has in common with the user's other clients.
+    #[serde(flatten)]
+    pub(crate) user_secrets: UserSecrets,
     /// The key of the client's record.
     #[serde(with = "secret")]
     pub(crate) client_record_key: SigningKey<QsClientRecordKey>,
     /// The client's queue at the queuing service.
     pub(crate) queue: OwnQueue,
-    /// What friends claim KeyPackages with.
-    #[serde(with = "secret")]
-    pub(crate) friendship_token: FriendshipToken,
-    /// Under what friends see whose the KeyPackages are.
-    #[serde(with = "secret")]
-    pub(crate) friendship_encryption_key: FriendshipEncryptionKey,
-    /// Under what a friend who adds the client to a group says who it is.
-    #[serde(with = "secret")]
-    pub(crate) welcome_attribution_info_key: WelcomeAttributionInfoKey,
     /// Under what the client's push token is stored.
     #[serde(with = "secret")]
     pub(crate) push_token_key: PushTokenKey,

@@ -21,8 +21,8 @@ use crate::server_url::ServerUrl;
 /// The version of [`State`]'s form. Whoever changes the form raises it and reads the older ones too.
 ///
 /// Version 1 knew no queuing service: its accounts have no pseudonym yet. Version 2 knew no key server either, version 3 no
-/// identity and no linked devices. Nothing else differs.
-const VERSION: u16 = 4;
+/// identity and no linked devices, version 4 no linked devices at the queuing service. Nothing else differs.
+const VERSION: u16 = 5;
 
 /// Everything a client keeps.
 #[derive(Serialize, Deserialize)]
@@ -85,9 +85,9 @@ pub(crate) struct Account {
     pub(crate) authentication_service: AuthenticationServiceState,
     /// The key server, as soon as it has the user's storage key.
     pub(crate) key_server: Option<KeyServerState>,
-    /// The client at the queuing service. One that was linked has none (yet).
+    /// The client at the queuing service.
     pub(crate) pseudonym: Option<Pseudonym>,
-    /// What a client that was linked has of the user's pseudonym.
+    /// What a client has of the user's pseudonym that was linked before linked clients had one of their own.
     pub(crate) user_secrets: Option<UserSecrets>,
     /// The user's identity, from the moment this client makes or joins it.
     pub(crate) identity: Option<IdentityState>,
@@ -125,7 +125,7 @@ impl Account {
 
     /// Whether this client was linked, or may have been, by another one of the user's.
     pub(crate) fn is_linked(&self) -> bool {
-        self.user_secrets.is_some()
+        self.as_queue.is_none()
     }
 
     /// What is under way where something needs a client that is complete.

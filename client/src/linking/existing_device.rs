@@ -10,7 +10,6 @@ use vestibule_protocol::linking::{
 };
 use vestibule_protocol::name::{ClientId, ClientUuid};
 use vestibule_protocol::problem::ProblemType;
-use vestibule_protocol::queuing::QsUserId;
 use vestibule_protocol::rendezvous::RendezvousCode;
 use vestibule_protocol::time::Timestamp;
 
@@ -228,8 +227,8 @@ impl ExistingDeviceRun<'_, '_> {
             friendship_token: secrets.friendship_token.clone(),
             friendship_encryption_key: secrets.friendship_encryption_key.clone(),
             welcome_attribution_info_key: secrets.welcome_attribution_info_key.clone(),
-            qs_user_id: QsUserId::of(&secrets.user_record_key.verifying_key()),
-            qs_user_record_key: secrets.user_record_key,
+            qs_user_id: secrets.qs_user_id(),
+            qs_user_record_key: secrets.clone().user_record_key,
         };
         let state_bundles = self.interaction.state_bundles();
         Ok(machine.added(handover, state_bundles).unwrap_or_else(|error| error.message().into_iter().collect()))

@@ -11,7 +11,6 @@ use vestibule_protocol::linking::{
     DeclineReason, Expectation, Handover, LinkingError, NewClient, NewDevice, NewDeviceProgress, OutgoingMessage,
 };
 use vestibule_protocol::name::{ClientId, UserName};
-use vestibule_protocol::queuing::QsUserId;
 use vestibule_protocol::signed::Fingerprint;
 use vestibule_protocol::time::Timestamp;
 
@@ -193,9 +192,6 @@ impl NewDeviceRun<'_, '_> {
     ) -> Result<(), Error> {
         let session = &mut self.session;
         let refused = || Error::HandoverRefused;
-        if handover.qs_user_id != QsUserId::of(&handover.qs_user_record_key.verifying_key()) {
-            return Err(refused());
-        }
         let service = &session.authentication_service;
         let (generation, epoch) = (handover.identity_generation, handover.identity_epoch);
         let follower = replay(service, &client.client_id.user_name, IdentityPosition { generation, epoch }).await?;

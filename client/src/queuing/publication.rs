@@ -105,7 +105,7 @@ async fn make(session: &Session<'_>, count: usize) -> Result<Vec<NewPackage>, Er
     let maker = KeyPackageMaker {
         client_credential: &client_credential,
         client_key: &account.client_credential_key,
-        friendship_encryption_key: &pseudonym.friendship_encryption_key,
+        friendship_encryption_key: &pseudonym.user_secrets.friendship_encryption_key,
         client_record_key: &pseudonym.client_record_key,
         push_token_key: &pseudonym.push_token_key,
         queue_config_key: &qs_keys[0].payload().queue_config_key,

@@ -9,14 +9,12 @@ use vestibule_protocol::keys::{HpkePrivateKey, SigningKey};
 use vestibule_protocol::queue::{QueueKeys, RatchetKey};
 use vestibule_protocol::queuing::{QsClientId, QsClientRecord, QsUserId};
 use vestibule_protocol::randomness::Randomness;
-use vestibule_protocol::symmetric::{
-    FriendshipEncryptionKey, FriendshipToken, PushTokenKey, WelcomeAttributionInfoKey,
-};
+use vestibule_protocol::symmetric::PushTokenKey;
 
 use super::Registration;
 use crate::api::RequestSigner;
 use crate::error::Error;
-use crate::home::{KeptRequest, OwnQueue, Pseudonym, Publications, QueuingServiceState};
+use crate::home::{KeptRequest, OwnQueue, Pseudonym, Publications, QueuingServiceState, UserSecrets};
 
 pub(super) async fn run(registration: &mut Registration<'_>) -> Result<(), Error> {
     let session = &mut registration.session;
@@ -32,31 +30,27 @@ pub(super) async fn run(registration: &mut Registration<'_>) -> Result<(), Error
 
 /// Makes the pseudonym's keys, and the request that will create it.
 pub(super) fn new_pseudonym(randomness: &mut Randomness) -> Pseudonym {
-    let user_record_key = SigningKey::generate(randomness);
+    let user_secrets = UserSecrets::generate(randomness);
     let client_record_key = SigningKey::generate(randomness);
     let queue = OwnQueue {
         decryption_key: HpkePrivateKey::generate(randomness),
         ratchet_key: RatchetKey::generate(randomness),
     };
-    let friendship_token = FriendshipToken::generate(randomness);
-    let user_record_verifying_key = user_record_key.verifying_key();
+    let user_record_verifying_key = user_secrets.user_record_key.verifying_key();
     let client_record = QsClientRecord::issue(QsUserId::of(&user_record_verifying_key), &client_record_key);
     let request = KeptRequest::new(&CreateQsUserRequest {
         user_record_verifying_key: Bytes(user_record_verifying_key.as_bytes().to_vec()),
         client_record: client_record.to_bytes(),
-        friendship_token_hash: Bytes(friendship_token.hash().as_bytes().to_vec()),
+        friendship_token_hash: Bytes(user_secrets.friendship_token.hash().as_bytes().to_vec()),
         queue: QueueKeys {
             encryption_key: Bytes(queue.decryption_key.public_key().as_bytes().to_vec()),
             ratchet_key: queue.ratchet_key.clone(),
         },
     });
     Pseudonym {
-        user_record_key,
+        user_secrets,
         client_record_key,
         queue,
-        friendship_token,
-        friendship_encryption_key: FriendshipEncryptionKey::generate(randomness),
-        welcome_attribution_info_key: WelcomeAttributionInfoKey::generate(randomness),
         push_token_key: PushTokenKey::generate(randomness),
         queuing_service: QueuingServiceState::Creating { request },
         publications: Publications::default(),
@@ -70,10 +64,10 @@ async fn create(registration: &Registration<'_>) -> Result<QueuingServiceState, 
     let QueuingServiceState::Creating { request } = &pseudonym.queuing_service else {
         panic!("this stage is run until its answer is there");
     };
-    let qs_user_id = QsUserId::of(&pseudonym.user_record_key.verifying_key());
+    let qs_user_id = pseudonym.user_secrets.qs_user_id();
     let qs_client_id = QsClientId::of(&pseudonym.client_record_key.verifying_key());
     let signer = RequestSigner {
-        key: &pseudonym.user_record_key,
+        key: &pseudonym.user_secrets.user_record_key,
         key_id: qs_user_id.to_string(),
         domain: account.user_name.domain().clone(),
     };

@@ -25,7 +25,7 @@ async fn registered() -> Device {
 
 /// A claim of one's own packages, which any number of makes another request.
 fn claim(device: &Device, number: u8) -> Vec<u8> {
-    let friendship_token = device.account().pseudonym.unwrap().friendship_token;
+    let friendship_token = device.account().pseudonym.unwrap().user_secrets.friendship_token;
     serde_json::to_vec(&ClaimKeyPackagesRequest { friendship_token, nonce: Bytes(vec![number; 16]) }).unwrap()
 }
 

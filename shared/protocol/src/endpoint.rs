@@ -148,11 +148,9 @@ impl Authentication {
     /// Whether the request carries a signature (RFC 9421), or may.
     pub const fn is_signature(self) -> bool {
         match self {
-            Self::None
-            | Self::FriendshipToken
-            | Self::FriendshipTokenAndToken
-            | Self::QueueConfig
-            | Self::Password => false,
+            Self::None | Self::FriendshipToken | Self::FriendshipTokenAndToken | Self::QueueConfig | Self::Password => {
+                false
+            }
             Self::ProvisionalCredential
             | Self::ClientCredentialKey
             | Self::ClientIfSigned

@@ -7,7 +7,11 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::endpoint::{
-    AddClient, Authentication, ClaimConnectionPackages, ClaimKeyPackages, CommitIdentity, CreateQsClient, CreateQsUser, CreateRendezvous, DeleteQsClient, DeleteQsUser, DeleteUser, DequeueMessages, DequeueQsMessages, ENDPOINTS, Endpoint, EnqueueMessage, EnqueueQsMessage, FinishRegistration, GetCredentials, GetIdentity, GetKeyPackages, GetQsKeys, GetQsUser, InitiateLogin, InitiateRegistration, IssueTokens, JoinRendezvous, OpenSession, Path as _, PublishKeyPackages, RemoveClient, ResetIdentity, UpdateQsClient, UpdateQsUser, UseSession,
+    AddClient, Authentication, ClaimConnectionPackages, ClaimKeyPackages, CommitIdentity, CreateQsClient, CreateQsUser,
+    CreateRendezvous, DeleteQsClient, DeleteQsUser, DeleteUser, DequeueMessages, DequeueQsMessages, ENDPOINTS,
+    Endpoint, EnqueueMessage, EnqueueQsMessage, FinishRegistration, GetCredentials, GetIdentity, GetKeyPackages,
+    GetQsKeys, GetQsUser, InitiateLogin, InitiateRegistration, IssueTokens, JoinRendezvous, OpenSession, Path as _,
+    PublishKeyPackages, RemoveClient, ResetIdentity, UpdateQsClient, UpdateQsUser, UseSession,
 };
 use crate::problem::{PROBLEM_MEDIA_TYPE, ProblemDocument, ProblemType};
 

@@ -5,7 +5,6 @@ use vestibule_protocol::endpoint::{AddClient, AddClientRequest, ClientPath, GetC
 use vestibule_protocol::linking::{
     ExistingDevice, ExistingDeviceProgress, Expectation, Handover, NewDevice, NewDeviceProgress, Standing,
 };
-use vestibule_protocol::queuing::QsUserId;
 
 use super::*;
 use crate::chain::TrustedChains;
@@ -116,8 +115,8 @@ async fn approve_with(pair: &Pair, welcome: Bytes) -> Option<Ending> {
         friendship_token: secrets.friendship_token.clone(),
         friendship_encryption_key: secrets.friendship_encryption_key.clone(),
         welcome_attribution_info_key: secrets.welcome_attribution_info_key.clone(),
-        qs_user_id: QsUserId::of(&secrets.user_record_key.verifying_key()),
-        qs_user_record_key: secrets.user_record_key,
+        qs_user_id: secrets.qs_user_id(),
+        qs_user_record_key: secrets.clone().user_record_key,
     };
     let handed_over = machine.added(handover, Vec::new()).unwrap();
     exchange(&mut channel, handed_over, |message| machine.receive(message, now)).await;

@@ -1,0 +1,91 @@
+//! What all of a user's clients have in common: the user's record at the queuing service, and what friends are given.
+
+use serde::{Deserialize, Serialize};
+use vestibule_protocol::encoding::{SecretBytes as _, secret};
+use vestibule_protocol::keys::{QsUserRecordKey, SigningKey};
+use vestibule_protocol::linking::Handover;
+use vestibule_protocol::queuing::QsUserId;
+use vestibule_protocol::randomness::Randomness;
+use vestibule_protocol::symmetric::{FriendshipEncryptionKey, FriendshipToken, WelcomeAttributionInfoKey};
+
+use super::Account;
+
+/// What the user's clients share.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct UserSecrets {
+    /// How often they were rotated.
+    #[serde(default)]
+    pub(crate) rotation: u64,
+    /// The user's id at the queuing service. It is that of the first record key for ever, and not kept as long as that is the key.
+    #[serde(default)]
+    qs_user_id: Option<QsUserId>,
+    /// The key of the user's record.
+    #[serde(with = "secret")]
+    pub(crate) user_record_key: SigningKey<QsUserRecordKey>,
+    /// What friends claim KeyPackages with.
+    #[serde(with = "secret")]
+    pub(crate) friendship_token: FriendshipToken,
+    /// Under what friends see whose the KeyPackages are.
+    #[serde(with = "secret")]
+    pub(crate) friendship_encryption_key: FriendshipEncryptionKey,
+    /// Under what a friend who adds a client to a group says who it is.
+    #[serde(with = "secret")]
+    pub(crate) welcome_attribution_info_key: WelcomeAttributionInfoKey,
+}
+
+impl UserSecrets {
+    /// Fresh ones, for a user who is new at the queuing service.
+    pub(crate) fn generate(randomness: &mut Randomness) -> Self {
+        Self {
+            rotation: 0,
+            qs_user_id: None,
+            user_record_key: SigningKey::generate(randomness),
+            friendship_token: FriendshipToken::generate(randomness),
+            friendship_encryption_key: FriendshipEncryptionKey::generate(randomness),
+            welcome_attribution_info_key: WelcomeAttributionInfoKey::generate(randomness),
+        }
+    }
+
+    /// What was handed over.
+    pub(crate) fn of(handover: &Handover) -> Self {
+        Self {
+            rotation: 0,
+            qs_user_id: Some(handover.qs_user_id),
+            user_record_key: copy_of(&handover.qs_user_record_key),
+            friendship_token: handover.friendship_token.clone(),
+            friendship_encryption_key: handover.friendship_encryption_key.clone(),
+            welcome_attribution_info_key: handover.welcome_attribution_info_key.clone(),
+        }
+    }
+
+    /// The user's id at the queuing service.
+    pub(crate) fn qs_user_id(&self) -> QsUserId {
+        self.qs_user_id.unwrap_or_else(|| QsUserId::of(&self.user_record_key.verifying_key()))
+    }
+}
+
+impl Clone for UserSecrets {
+    fn clone(&self) -> Self {
+        Self {
+            rotation: self.rotation,
+            qs_user_id: self.qs_user_id,
+            user_record_key: copy_of(&self.user_record_key),
+            friendship_token: self.friendship_token.clone(),
+            friendship_encryption_key: self.friendship_encryption_key.clone(),
+            welcome_attribution_info_key: self.welcome_attribution_info_key.clone(),
+        }
+    }
+}
+
+impl Account {
+    /// What the user's clients share; none before the pseudonym exists.
+    pub(crate) fn shared_secrets(&self) -> Option<&UserSecrets> {
+        let pseudonym = self.pseudonym.as_ref().filter(|_| self.is_linked() || self.has_pseudonym());
+        pseudonym.map(|pseudonym| &pseudonym.user_secrets).or(self.user_secrets.as_ref())
+    }
+}
+
+/// Keys are not copied by accident.
+fn copy_of(key: &SigningKey<QsUserRecordKey>) -> SigningKey<QsUserRecordKey> {
+    SigningKey::from_secret_bytes(&key.to_secret_bytes()).expect("the bytes are a key's")
+}
