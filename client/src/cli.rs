@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `stage` | `name` (`initiate`, `finish`, `identity`, `key-server`, `queuing-service`, `key-packages`), `state` (`started`, `resumed`, `done`) |
 //! | `registered` | `user_name`, `client_id`, `qs_user_id`, `qs_client_id` |
-//! | `status` | `user_name`, `device`, `credential_expires_at` (RFC 3339, UTC), `device_changes` (since the last time; a list of `change` (`added`, `confirmed`, `removed`), `name`, `client_id`), `key_packages` (`remaining`, `last_resort_uses`) |
+//! | `status` | `user_name`, `device`, `credential_expires_at` (RFC 3339, UTC), `device_changes` (since the last time; a list of `change` (`added`, `confirmed`, `removed`), `name`, `client_id`), `key_packages` (`remaining`, `last_resort_uses`), `tokens` (`available`, `next_allowance_at`) |
 //! | `published` | `count` (of those that are claimed once each), `last_resort` (`true`: there always is one beside them) |
 //! | `friendship-code` | `code` |
 //! | `claimed` | `packages` (a list of `key_package_ref`, `last_resort`, `user_name`) |
@@ -17,6 +17,8 @@
 //! | `password-changed` | |
 //! | `audit` | `entries` (a list of `sequence`, `at` (RFC 3339, UTC), `action`, `outcome`, newest first), `chain` (`intact`, `altered`, `unknown`) |
 //! | `unlocked` | `user_name` |
+//! | `tokens` | `available`, `next_allowance_at` (RFC 3339, UTC; `null` if it is now) |
+//! | `account-deleted` | `user_name`, `pseudonym_left` (whether the queuing service still has what only another device could delete) |
 //! | `code` | `words`, `digits`, `uri`, `expires_at` (RFC 3339, UTC) |
 //! | `peer-joined` | |
 //! | `secured` | |
@@ -29,8 +31,8 @@
 //! | `error` | `problem` (a URN: the server's problem type or one of [`Error::urn`]'s), `detail` |
 //!
 //! If the supply is not known, `key_packages` is `null` and `key_packages_problem` says why, as an error's `problem` does; the
-//! same goes for `device_changes` and `device_changes_problem`. A device's `name` and `added_at` are `null` before it has
-//! confirmed itself.
+//! same goes for `device_changes` and `device_changes_problem`, `tokens` and `tokens_problem`. A device's `name` and `added_at`
+//! are `null` before it has confirmed itself.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};
@@ -45,6 +47,7 @@ use crate::home::HomeError;
 use crate::password::PasswordUse;
 use crate::server_url::ServerUrlError;
 
+mod account;
 mod arguments;
 mod devices;
 mod linking;
@@ -149,6 +152,8 @@ enum CommandError {
     Pairing(#[from] PairingError),
     #[error("the code that the new device shows is missing, and there is no terminal to ask for it on")]
     CodeMissing,
+    #[error("{0} is not deleted: it was not confirmed")]
+    NotDeleted(UserName),
     #[error("it is not known where your data belongs: name a directory with --home")]
     NoHome,
 }
@@ -163,6 +168,7 @@ impl CommandError {
             Self::FriendshipCode(_) => local_urn("invalid-friendship-code"),
             Self::Pairing(_) => local_urn("invalid-rendezvous-code"),
             Self::CodeMissing => local_urn("nobody-to-ask"),
+            Self::NotDeleted(_) => local_urn("not-confirmed"),
             Self::NoHome => local_urn("home-unusable"),
         }
     }
@@ -230,6 +236,10 @@ async fn execute(
             let password = ask_current(&of_user, user_name.as_ref(), &client, prompt)?;
             report.audit(&client.audit_log(user_name.as_ref(), password).await?);
             Ok(())
+        }
+        Command::Tokens => account::execute_tokens(&Client::open(adjust(options))?, report),
+        Command::Account(command) => {
+            account::execute_account(&command, Client::open(adjust(options))?, questions, report, prompt).await
         }
         Command::Unlock(of_user) => execute_unlock(&of_user, adjust(options), report, prompt).await,
     }

@@ -121,11 +121,19 @@ pub enum Error {
     #[error("this device is one of {0}'s already: use another --home for another user")]
     AlreadyLinked(UserName),
     /// The home's account was linked, and has nothing at the queuing service yet.
-    #[error("this device was linked and is not known to the queuing service yet: use the device you registered with")]
+    #[error("this device was linked and is not known to the queuing service yet: run `vestibule status`")]
     NotAtQueuingService,
     /// The client is not one of the user's any more.
     #[error("this device was removed from the devices of {0}")]
     DeviceRemoved(UserName),
+    /// The account is not any more, by the doing of another device.
+    #[error(
+        "the account {0} was deleted with another device: `vestibule account delete` removes what is left of it here"
+    )]
+    AccountDeleted(UserName),
+    /// The account is being deleted.
+    #[error("the account {0} is being deleted: complete that with `vestibule account delete`")]
+    DeletionUnderWay(UserName),
     /// There is no code, and no linking under way.
     #[error("no linking is under way on this device: the code that the new device shows is wanted")]
     NothingToApprove,
@@ -185,6 +193,8 @@ impl Error {
             Self::AlreadyLinked(_) => "already-linked",
             Self::NotAtQueuingService => "not-at-queuing-service",
             Self::DeviceRemoved(_) => "device-removed",
+            Self::AccountDeleted(_) => "account-deleted",
+            Self::DeletionUnderWay(_) => "deletion-under-way",
             Self::NothingToApprove => "nothing-to-approve",
             Self::NoSuchDevice => "no-such-device",
             Self::SeveralSuchDevices => "several-such-devices",

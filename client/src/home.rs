@@ -30,6 +30,7 @@ use zeroize::Zeroizing;
 
 use crate::fuse::{Fuse, Stopped};
 
+mod deletion;
 mod files;
 mod identity;
 mod json;
@@ -44,6 +45,7 @@ mod state;
 mod tokens;
 mod user_secrets;
 
+pub(crate) use deletion::Deletion;
 pub(crate) use identity::{ChangeKind, IdentityState, PendingChange, SeenDevice};
 pub(crate) use json::to_secret_json;
 pub(crate) use key_packages::PrivateKeyPackages;
@@ -233,6 +235,16 @@ impl Home {
     /// [`HomeError`] if it cannot be written. Which of the two is there then, [`Home::load`] tells.
     pub(crate) fn store(&self, state: &State) -> Result<(), HomeError> {
         self.replace(Kind::State, &state_path(&self.directory), state.to_json())
+    }
+
+    /// Removes what belongs to the account and is not in the state.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub(crate) fn remove_account_files(&self) -> Result<(), HomeError> {
+        self.remove_key_packages_except(&[])?;
+        self.remove_wallet()?;
+        self.remove_rendezvous()
     }
 
     /// Removes the state, as if none had ever been written.

@@ -26,7 +26,7 @@ use credentials::verify_members;
 pub(crate) use credentials::{KnownIntermediates, intermediate_under, root_of};
 pub use devices::{Device, DeviceChange};
 pub(crate) use devices::{find_changes, known_client_uuids, list, note, see_all};
-pub(crate) use generations::replay;
+pub(crate) use generations::{exists, replay};
 use own::OwnKeys;
 pub(crate) use removal::{remove_device, remove_leaf, send_removal, tidy};
 pub(crate) use renewal::renew;

@@ -3,6 +3,7 @@
 mod claim;
 mod keys;
 mod publication;
+mod record_key;
 mod supply;
 
 pub use claim::ClaimedKeyPackage;
@@ -11,6 +12,7 @@ pub use keys::QsKeysError;
 pub(crate) use keys::get_keys;
 pub use publication::{DEFAULT_KEY_PACKAGES, Published};
 pub(crate) use publication::{ensure_published, publish};
+pub(crate) use record_key::learn_record_key;
 pub use supply::{KeyPackageSupply, LOW_SUPPLY};
 pub(crate) use supply::{refill, supply};
 

@@ -14,8 +14,10 @@ use crate::error::Error;
 use crate::queuing::DEFAULT_KEY_PACKAGES;
 use crate::server_url::ServerUrl;
 
+mod account;
 mod devices;
 
+pub(super) use account::{AccountCommand, DeleteAccount};
 pub(super) use devices::{Approve, Devices, DevicesCommand, IdentityCommand, Link, Remove, Reset};
 
 /// Brings you and your devices into a Vestibule, the entrance of an end-to-end-encrypted messenger.
@@ -55,10 +57,11 @@ pub(super) enum Command {
     Register(Register),
 
     /// Show who this device is, until when its credential is valid, what has changed among your devices since the last time,
-    /// and how many KeyPackages friends can still claim.
+    /// how many KeyPackages friends can still claim, and how many tokens are left.
     ///
-    /// A credential that ends soon is renewed; if the KeyPackages are few, fresh ones are published. If a service cannot be
-    /// reached, the rest is shown.
+    /// A credential that ends soon is renewed; if the KeyPackages are few, fresh ones are published, and if the tokens are
+    /// few, more are taken. A linked device that the queuing service does not know yet is made known to it. If a service
+    /// cannot be reached, the rest is shown.
     Status,
 
     /// Publish your KeyPackages, or claim those of a friend.
@@ -101,6 +104,15 @@ pub(super) enum Command {
     /// Show what was done with your storage key and your password, newest first, and whether the log was altered since
     /// this device last saw it.
     Audit(OfUser),
+
+    /// Show how many tokens this device has to pay with at the queuing service, and when it can take more.
+    ///
+    /// A token says that somebody was given it, and not who. `vestibule status` takes more when they are few.
+    Tokens,
+
+    /// Look after your account.
+    #[command(subcommand)]
+    Account(AccountCommand),
 
     /// Open this device's home with your password, if its device key was lost.
     ///

@@ -44,11 +44,12 @@ pub(super) async fn execute_identity(
 pub(super) async fn execute_status(mut client: Client, report: &mut Report<'_>) -> Result<(), CommandError> {
     client.status()?;
     let changes = client.catch_up().await;
+    let tokens = client.refill_tokens().await;
     let supply = client.refill_key_packages().await;
     // The credential may have been renewed.
-    report.status(&client.status()?, &changes, &supply);
+    report.status(&client.status()?, &changes, &supply, &tokens);
     match changes {
-        Err(error @ Error::DeviceRemoved(_)) => Err(error.into()),
+        Err(error @ (Error::DeviceRemoved(_) | Error::AccountDeleted(_))) => Err(error.into()),
         _ => Ok(()),
     }
 }

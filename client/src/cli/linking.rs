@@ -27,7 +27,7 @@ pub(super) struct Questions {
 
 impl Questions {
     /// Asks for a line. That nobody answers is the end of it.
-    async fn ask(&self, report: &mut Report<'_>, question: &str) -> Result<Zeroizing<String>, Error> {
+    pub(super) async fn ask(&self, report: &mut Report<'_>, question: &str) -> Result<Zeroizing<String>, Error> {
         report.question(question);
         let (answer, answered) = oneshot::channel();
         let read_line = self.read_line.clone();

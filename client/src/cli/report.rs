@@ -18,10 +18,13 @@ use crate::key_server::AuditLog;
 use crate::queuing::{ClaimedKeyPackage, KeyPackageSupply, Published};
 use crate::registration::{Progress, StageState};
 use crate::text::rfc_3339;
+use crate::tokens::Tokens;
 
+mod account;
 mod devices;
 mod linking;
 
+use account::{ListedTokens, tokens_or_error_in_words};
 use devices::{ListedChange, changes_in_words};
 
 /// How often the spinner turns.
@@ -51,6 +54,9 @@ enum Event<'a> {
         key_packages: Option<Supply>,
         #[serde(skip_serializing_if = "Option::is_none")]
         key_packages_problem: Option<String>,
+        tokens: Option<ListedTokens>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tokens_problem: Option<String>,
     },
     Published {
         count: usize,
@@ -183,12 +189,13 @@ impl<'a> Report<'a> {
         );
     }
 
-    /// Who this device is, and what is known of the user's other devices and of its supply of KeyPackages.
+    /// Who this device is, and what is known of the user's other devices and of its supplies of KeyPackages and tokens.
     pub(super) fn status(
         &mut self,
         status: &Status,
         changes: &Result<Vec<DeviceChange>, Error>,
         supply: &Result<KeyPackageSupply, Error>,
+        tokens: &Result<Tokens, Error>,
     ) {
         let expires_at = rfc_3339(status.credential_validity.not_after);
         if self.json {
@@ -202,6 +209,8 @@ impl<'a> Report<'a> {
                     Supply { remaining, last_resort_uses }
                 }),
                 key_packages_problem: supply.as_ref().err().map(Error::urn),
+                tokens: tokens.as_ref().ok().map(ListedTokens::of),
+                tokens_problem: tokens.as_ref().err().map(Error::urn),
             });
         }
         let packages = match supply {
@@ -219,6 +228,7 @@ impl<'a> Report<'a> {
             ("credential", format!("{validity} {expires_at}")),
             ("devices", changes_in_words(changes)),
             ("packages", packages),
+            ("tokens", tokens_or_error_in_words(tokens)),
             ("server", status.server.to_string()),
             ("root", status.trusted_root.to_string()),
         ] {

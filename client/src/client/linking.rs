@@ -183,6 +183,7 @@ async fn join<'c>(
 /// A home has one account, and one that was registered is not linked.
 fn check_may_link(account: Option<&Account>, user_name: Option<&UserName>) -> Result<(), Error> {
     let Some(account) = account else { return Ok(()) };
+    account.check_not_being_deleted()?;
     let is_wanted = user_name.is_none_or(|wanted| *wanted == account.user_name);
     match (account.is_linked(), account.is_registered()) {
         (true, _) if is_wanted => Ok(()),

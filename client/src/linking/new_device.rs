@@ -313,5 +313,6 @@ fn new_account(
         }),
         renewal: None,
         approval: None,
+        deletion: None,
     }
 }

@@ -182,6 +182,7 @@ impl Application {
             identity: None,
             renewal: None,
             approval: None,
+            deletion: None,
         }
     }
 }

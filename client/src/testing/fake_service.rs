@@ -16,7 +16,7 @@ use vestibule_protocol::credential::{
 use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::endpoint::{
     FinishRegistrationRequest, FinishRegistrationResponse, GetCredentialsResponse, InitiateRegistrationRequest,
-    InitiateRegistrationResponse, OpenSessionRequest,
+    InitiateRegistrationResponse, Method, OpenSessionRequest,
 };
 use vestibule_protocol::keys::{AsCredentialKey, AsIntermediateCredentialKey, SigningKey};
 use vestibule_protocol::limits::MAX_AS_CREDENTIAL_DAYS;
@@ -31,6 +31,7 @@ mod accounts;
 mod clients;
 mod identity;
 mod key_server;
+mod qs_records;
 mod queuing;
 mod tokens;
 
@@ -61,6 +62,8 @@ pub(crate) struct Deployment {
     /// Every request that arrived.
     pub(crate) requests: Vec<Request>,
     user_ids: BTreeSet<String>,
+    /// The requests by which users were deleted.
+    deletions: BTreeSet<[u8; 32]>,
     /// Under which identifiers passwords were registered, by the sealed registrations.
     identifiers: BTreeMap<Vec<u8>, CredentialIdentifier>,
     opaque: ServerSetup,
@@ -101,6 +104,7 @@ impl FakeService {
             tokens,
             requests: Vec::new(),
             user_ids: BTreeSet::new(),
+            deletions: BTreeSet::new(),
             identifiers: BTreeMap::new(),
             opaque: ServerSetup::generate(&mut rng),
             rng,
@@ -139,6 +143,7 @@ impl FakeService {
                 let parts: Vec<&str> = path["/v1/as/users/".len()..].split('/').collect();
                 match (method, parts.as_slice()) {
                     ("PUT", [_]) => Ok((201, deployment.finish(request, &self.clock)?)),
+                    ("DELETE", [_]) => Ok((200, deployment.delete_user(request, &self.clock)?)),
                     _ => Ok((200, deployment.answer_about_account(request, &parts, &self.clock)?)),
                 }
             }
@@ -155,6 +160,13 @@ impl FakeService {
                 deployment.tokens.redeem(request, self.clock.now())?;
                 let signature = deployment.check_signature(request, &self.clock)?;
                 Ok((201, deployment.queuing.create_user(request, &signature)?))
+            }
+            (_, path) if path.starts_with("/v1/qs/users/") => {
+                if request.method == Method::Post {
+                    deployment.tokens.redeem(request, self.clock.now())?;
+                }
+                let signature = deployment.check_signature(request, &self.clock)?;
+                deployment.queuing.answer_about_user(request, &signature)
             }
             ("POST", "/v1/qs/key-packages/claim") => {
                 deployment.tokens.redeem(request, self.clock.now())?;

@@ -13,7 +13,7 @@ use vestibule_protocol::endpoint::{
     GetKeyPackagesResponse, GetQsKeysResponse, PublishKeyPackagesRequest, PublishKeyPackagesResponse,
 };
 use vestibule_protocol::keys::{
-    AsCredentialKey, HpkePrivateKey, QsClientRecordKey, QsSigningKey, SigningKey, VerifyingKey,
+    AsCredentialKey, HpkePrivateKey, QsClientRecordKey, QsSigningKey, QsUserRecordKey, SigningKey, VerifyingKey,
 };
 use vestibule_protocol::problem::{Problem, ProblemType};
 use vestibule_protocol::queuing::{ClaimAnswer, QsClientRecord, QsKeys, QsUserId};
@@ -35,12 +35,16 @@ pub(crate) struct FakeQueuingService {
 pub(crate) struct QsUser {
     request_digest: [u8; 32],
     friendship_token_hash: Bytes,
+    pub(crate) verifying_key: VerifyingKey<QsUserRecordKey>,
+    pub(crate) is_deleted: bool,
 }
 
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct QsClient {
-    qs_user_id: String,
+    pub(super) qs_user_id: String,
     verifying_key: VerifyingKey<QsClientRecordKey>,
+    /// Of the request that created it.
+    pub(super) creation_digest: [u8; 32],
     request_digest: [u8; 32],
     pub(crate) generation: u64,
     pub(crate) packages: VecDeque<Bytes>,
@@ -79,22 +83,14 @@ impl FakeQueuingService {
 
         let request_digest = Sha256::digest(&request.body).into();
         let friendship_token_hash = body.friendship_token_hash;
-        let user = QsUser { request_digest, friendship_token_hash };
+        let user = QsUser { request_digest, friendship_token_hash, verifying_key: key, is_deleted: false };
         let is_known = self.users.get(&qs_user_id.to_string()).map(|known| *known == user);
         if is_known == Some(false) {
             return Err(Problem::new(ProblemType::QsRecordTaken, "taken"));
         } else if is_known.is_none() {
             self.users.insert(qs_user_id.to_string(), user);
-            let client = QsClient {
-                qs_user_id: qs_user_id.to_string(),
-                verifying_key: client_record.payload().verifying_key,
-                request_digest: [0; 32],
-                generation: 0,
-                packages: VecDeque::new(),
-                last_resort: None,
-                last_resort_uses: 0,
-                not_after: Timestamp::from_seconds(0),
-            };
+            let verifying_key = client_record.payload().verifying_key;
+            let client = QsClient::new(&qs_user_id.to_string(), verifying_key, request_digest);
             self.clients.insert(qs_client_id.to_string(), client);
         }
         Ok(json!(CreateQsUserResponse { qs_user_id, qs_client_id }))
@@ -141,7 +137,7 @@ impl FakeQueuingService {
         let (qs_user_id, _) = self
             .users
             .iter()
-            .find(|(_, user)| user.friendship_token_hash == hash)
+            .find(|(_, user)| user.friendship_token_hash == hash && !user.is_deleted)
             .ok_or_else(|| Problem::new(ProblemType::FriendshipTokenUnknown, "unknown"))?;
         let clients = self.clients.values_mut().filter(|client| client.qs_user_id == *qs_user_id);
         let add_packages: Vec<_> = clients.filter_map(QsClient::hand_out).collect();
@@ -162,6 +158,24 @@ impl FakeQueuingService {
 }
 
 impl QsClient {
+    pub(super) fn new(
+        qs_user_id: &str,
+        verifying_key: VerifyingKey<QsClientRecordKey>,
+        creation_digest: [u8; 32],
+    ) -> Self {
+        Self {
+            qs_user_id: qs_user_id.to_owned(),
+            verifying_key,
+            creation_digest,
+            request_digest: [0; 32],
+            generation: 0,
+            packages: VecDeque::new(),
+            last_resort: None,
+            last_resort_uses: 0,
+            not_after: Timestamp::from_seconds(0),
+        }
+    }
+
     fn hand_out(&mut self) -> Option<Bytes> {
         self.packages.pop_front().or_else(|| {
             self.last_resort_uses += 1;
