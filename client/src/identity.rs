@@ -29,7 +29,7 @@ pub(crate) use devices::{find_changes, known_client_uuids, list, note, see_all};
 pub(crate) use generations::{exists, replay};
 use own::OwnKeys;
 pub(crate) use removal::{remove_device, remove_leaf, send_removal, tidy};
-pub(crate) use renewal::renew;
+pub(crate) use renewal::{ensure_labelled, renew};
 pub use reset::IdentityReset;
 pub(crate) use reset::reset;
 pub(crate) use start::ensure_started;

@@ -1,6 +1,7 @@
 //! What a client does at the queuing service, where it is a pseudonym.
 
 mod claim;
+mod creation;
 mod keys;
 mod publication;
 mod record_key;
@@ -8,6 +9,7 @@ mod supply;
 
 pub use claim::ClaimedKeyPackage;
 pub(crate) use claim::claim;
+pub(crate) use creation::{ensure_created, new_client, new_user};
 pub use keys::QsKeysError;
 pub(crate) use keys::get_keys;
 pub use publication::{DEFAULT_KEY_PACKAGES, Published};

@@ -67,7 +67,8 @@ impl Stage {
         }
     }
 
-    fn is_done(self, account: Option<&Account>) -> bool {
+    /// Whether there is nothing left to do.
+    pub(crate) fn is_done(self, account: Option<&Account>) -> bool {
         match self {
             Self::Initiate => account.is_some(),
             Self::Finish => account.is_some_and(Account::is_registered),

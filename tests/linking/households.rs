@@ -20,8 +20,31 @@ async fn a_linked_device_is_as_good_as_the_first() {
     let of_phone = phone.storage_key(None, password()).await.unwrap();
     let of_laptop = laptop.storage_key(None, password()).await.unwrap();
     assert_eq!(of_laptop.fingerprint(), of_phone.fingerprint());
-    assert!(matches!(laptop.publish_key_packages(1).await, Err(Error::NotAtQueuingService)));
-    assert_eq!(phone.key_package_supply().await.unwrap().remaining, 1);
+    for client in [&mut phone, &mut laptop] {
+        assert_eq!(client.key_package_supply().await.unwrap().remaining, 1);
+        assert_eq!(client.tokens().unwrap().available, 99);
+    }
+}
+
+#[tokio::test]
+async fn a_friend_claims_a_package_of_each_device_however_it_was_linked() {
+    let cloud = Arc::new(TestCloud::start().await);
+    let (alices, bobs) =
+        tokio::join!(Household::new(&cloud, "alice@localhost"), Household::new(&cloud, "bob@localhost"));
+    alices.link("laptop", "phone").await.unwrap();
+    alices.link("tablet", "laptop").await.unwrap();
+    let mut devices: Vec<_> = ["phone", "laptop", "tablet"]
+        .map(|device| alices.client(device).status().unwrap().client_id.to_string())
+        .into();
+    devices.sort();
+    let code = alices.client("tablet").friendship_code().unwrap();
+    for is_last_resort in [false, true] {
+        let claimed = bobs.client("phone").claim_key_packages(&code).await.unwrap();
+        let mut whose: Vec<_> = claimed.iter().map(|package| package.client_id.to_string()).collect();
+        whose.sort();
+        assert_eq!(whose, devices);
+        assert!(claimed.iter().all(|package| package.is_last_resort == is_last_resort));
+    }
 }
 
 #[tokio::test]

@@ -27,13 +27,13 @@ pub(crate) struct Pseudonym {
     pub(crate) publications: Publications,
 }
 
-/// How far the registration with the queuing service has come.
+/// How far the client's creation at the queuing service has come.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum QueuingServiceState {
-    /// User and client may or may not exist: the answer to the request tells.
+    /// The client may or may not exist, and if it is the user's first, the user: the answer to the request tells.
     Creating {
-        /// The body of the request to create them.
+        /// The body of the request to create it, or both.
         #[serde(with = "secret")]
         request: KeptRequest,
     },

@@ -151,10 +151,7 @@ impl FakeService {
             ("POST", path) if path.starts_with("/v1/ks/sessions/") => {
                 Ok((200, deployment.key_server.use_session(request, self.clock.now())?))
             }
-            ("POST", "/v1/as/tokens") => {
-                let signature = deployment.check_signature(request, &self.clock)?;
-                Ok((200, deployment.tokens.issue(request, &signature, self.clock.now())?))
-            }
+            ("POST", "/v1/as/tokens") => Ok((200, deployment.issue_tokens(request, &self.clock)?)),
             ("GET", "/v1/qs/keys") => Ok((200, deployment.tokens.publish(deployment.queuing.keys()))),
             ("POST", "/v1/qs/users") => {
                 deployment.tokens.redeem(request, self.clock.now())?;

@@ -131,7 +131,13 @@ async fn two_devices_print_events_for_scripts() {
         json!({"event": "approval", "user_name": ALICE, "device": "tablet"}),
         json!({"event": "linked", "user_name": ALICE, "client_id": client_id, "device": "tablet"}),
     ];
-    assert_eq!(events, told);
+    let stages = [
+        json!({"event": "stage", "name": "queuing-service", "state": "started"}),
+        json!({"event": "stage", "name": "queuing-service", "state": "done"}),
+        json!({"event": "stage", "name": "key-packages", "state": "started"}),
+        json!({"event": "stage", "name": "key-packages", "state": "done"}),
+    ];
+    assert_eq!(events, [&told[..], &stages].concat());
     assert_eq!((approved.exit_code, approved.stderr.as_str()), (0, ""));
     assert_eq!(approved.events(), told);
 
@@ -187,7 +193,12 @@ async fn people_are_shown_a_code_and_asked_on_both_devices() {
         "The other device is there.\n\
          The connection is secured: nobody else reads it.\n\
          This device, 'alice's tablet', is about to become one of alice@localhost's.\n\
-         Linked. This device is one of alice@localhost's now: 'alice's tablet'.\n"
+         Linked. This device is one of alice@localhost's now: 'alice's tablet'.\n\
+         queuing-service: create a pseudonym at the queuing service\n\
+         queuing-service: done\n\
+         key-packages: publish KeyPackages for friends\n\
+         key-packages: done\n\
+         Friends reach this device from now on.\n"
     ));
     assert_eq!(
         other.text(),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use vestibule_protocol::clock::Clock;
-use vestibule_protocol::endpoint::{DeleteUserRequest, IdentityPosition, InitiateLoginRequest};
+use vestibule_protocol::endpoint::{DeleteUserRequest, IdentityPosition, InitiateLoginRequest, IssueTokensRequest};
 use vestibule_protocol::login::LoginOperation;
 use vestibule_protocol::name::ClientId;
 use vestibule_protocol::problem::{Problem, ProblemType};
@@ -66,6 +66,13 @@ impl Deployment {
             }
             unknown => panic!("no such route: {unknown:?}"),
         }
+    }
+
+    pub(super) fn issue_tokens(&mut self, request: &Request, clock: &Clock) -> Result<Value, Problem> {
+        let IssueTokensRequest { client_id, .. } = serde_json::from_slice(&request.body).unwrap();
+        let signer = self.confirmed_signer(request, client_id.user_name.as_str(), clock)?;
+        assert_eq!(signer, client_id);
+        self.tokens.issue(request, clock.now())
     }
 
     /// Deletes a user. The name, in `users`, stays taken.

@@ -41,7 +41,7 @@ pub(crate) struct QsUser {
 
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct QsClient {
-    pub(super) qs_user_id: String,
+    pub(crate) qs_user_id: String,
     verifying_key: VerifyingKey<QsClientRecordKey>,
     /// Of the request that created it.
     pub(super) creation_digest: [u8; 32],
