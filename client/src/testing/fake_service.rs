@@ -154,19 +154,20 @@ impl FakeService {
             ("POST", "/v1/as/tokens") => Ok((200, deployment.issue_tokens(request, &self.clock)?)),
             ("GET", "/v1/qs/keys") => Ok((200, deployment.tokens.publish(deployment.queuing.keys()))),
             ("POST", "/v1/qs/users") => {
-                deployment.tokens.redeem(request, self.clock.now())?;
                 let signature = deployment.check_signature(request, &self.clock)?;
+                deployment.tokens.redeem(request, self.clock.now())?;
                 Ok((201, deployment.queuing.create_user(request, &signature)?))
             }
             (_, path) if path.starts_with("/v1/qs/users/") => {
+                let signature = deployment.check_signature(request, &self.clock)?;
+                deployment.queuing.check_user_signature(&signature)?;
                 if request.method == Method::Post {
                     deployment.tokens.redeem(request, self.clock.now())?;
                 }
-                let signature = deployment.check_signature(request, &self.clock)?;
-                deployment.queuing.answer_about_user(request, &signature)
+                deployment.queuing.answer_about_user(request)
             }
             ("POST", "/v1/qs/key-packages/claim") => {
-                deployment.tokens.redeem(request, self.clock.now())?;
+                deployment.tokens.redeem_first(request, self.clock.now())?;
                 Ok((200, deployment.queuing.claim(request)?))
             }
             (method, path) if path.starts_with("/v1/qs/clients/") && path.ends_with("/key-packages") => {

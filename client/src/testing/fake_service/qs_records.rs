@@ -12,18 +12,18 @@ use super::queuing::{FakeQueuingService, QsClient};
 use crate::transport::Request;
 
 impl FakeQueuingService {
-    /// Answers what is asked of a user's record under `/v1/qs/users/`.
-    pub(super) fn answer_about_user(
-        &mut self,
-        request: &Request,
-        signature: &RequestSignature,
-    ) -> Result<(u16, Value), Problem> {
+    /// Checks that a user's key made a signature.
+    pub(super) fn check_user_signature(&self, signature: &RequestSignature) -> Result<(), Problem> {
+        let user = self.users.get(signature.key_id()).ok_or_else(unknown)?;
+        let verified = signature.verify(&user.verifying_key);
+        verified.map_err(|error| Problem::new(ProblemType::SignatureInvalid, error))
+    }
+
+    /// Answers what is asked of a user's record under `/v1/qs/users/`, with the user's signature.
+    pub(super) fn answer_about_user(&mut self, request: &Request) -> Result<(u16, Value), Problem> {
         let mut parts = request.path["/v1/qs/users/".len()..].split('/');
         let id = parts.next().unwrap().to_owned();
-        let unknown = || Problem::new(ProblemType::QsUserUnknown, "unknown");
-        let user = self.users.get(&id).ok_or_else(unknown)?;
-        assert_eq!(signature.key_id(), id);
-        signature.verify(&user.verifying_key).map_err(|error| Problem::new(ProblemType::SignatureInvalid, error))?;
+        let user = &self.users[&id];
         match (request.method.as_str(), parts.next()) {
             ("DELETE", None) => {
                 self.users.get_mut(&id).unwrap().is_deleted = true;
@@ -32,7 +32,7 @@ impl FakeQueuingService {
             }
             _ if user.is_deleted => Err(unknown()),
             ("POST", Some("clients")) => Ok((201, self.create_client(request, &id)?)),
-            unknown => panic!("no such route: {unknown:?}"),
+            other => panic!("no such route: {other:?}"),
         }
     }
 
@@ -54,4 +54,8 @@ impl FakeQueuingService {
         }
         Ok(json!(CreateQsClientResponse { qs_client_id }))
     }
+}
+
+fn unknown() -> Problem {
+    Problem::new(ProblemType::QsUserUnknown, "unknown")
 }
