@@ -7,7 +7,7 @@
 //!
 //! | `event` | fields |
 //! |---|---|
-//! | `stage` | `name` (`initiate`, `finish`, `identity`, `key-server`, `queuing-service`, `key-packages`), `state` (`started`, `resumed`, `done`) |
+//! | `stage` | `name` (`initiate`, `finish`, `identity`, `key-server`, `queuing-service`, `key-packages`; with `link` the last two), `state` (`started`, `resumed`, `done`) |
 //! | `registered` | `user_name`, `client_id`, `qs_user_id`, `qs_client_id` |
 //! | `status` | `user_name`, `device`, `credential_expires_at` (RFC 3339, UTC), `device_changes` (since the last time; a list of `change` (`added`, `confirmed`, `removed`), `name`, `client_id`), `key_packages` (`remaining`, `last_resort_uses`), `tokens` (`available`, `next_allowance_at`) |
 //! | `published` | `count` (of those that are claimed once each), `last_resort` (`true`: there always is one beside them) |
@@ -23,7 +23,7 @@
 //! | `peer-joined` | |
 //! | `secured` | |
 //! | `approval` | `user_name`, `device`: what there is to be decided, or was with `--yes` |
-//! | `linked` | `user_name`, `client_id`, `device` |
+//! | `linked` | `user_name`, `client_id`, `device`; at the new device, stages follow |
 //! | `aborted` | `reason`: of the connection `connection-ended`, `cancelled`, `peer-cancelled`, `expired`, `state-lost`, `tampered`, `relay-misbehaved`, `refused`; of the linking `declined`, `peer-declined`, `another-user`, `another-root`, `request-refused`, `credential-refused`, `key-package-refused`, `handover-refused`, `client-limit`, `approver-removed`, `not-confirmed`, `protocol-violation`, `failed` |
 //! | `devices` | `devices` (a list of `name`, `client_id`, `added_at` (RFC 3339, UTC), `confirmed`, `this`) |
 //! | `device-removed` | `name`, `client_id` |

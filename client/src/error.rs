@@ -120,7 +120,8 @@ pub enum Error {
     /// The home's account was linked.
     #[error("this device is one of {0}'s already: use another --home for another user")]
     AlreadyLinked(UserName),
-    /// The home's account was linked, and has nothing at the queuing service yet.
+    /// The home's account was linked, and has nothing at the queuing service yet: `Client::join_queuing_service` is to be
+    /// called again.
     #[error("this device was linked and is not known to the queuing service yet: run `vestibule status`")]
     NotAtQueuingService,
     /// The client is not one of the user's any more.

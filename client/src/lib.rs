@@ -24,7 +24,8 @@
 //!
 //! # Several devices
 //!
-//! A second device is linked by [`Client::link`] on it and [`Client::approve`] on one that the user has. From then on each
+//! A second device is linked by [`Client::link`] on it and [`Client::approve`] on one that the user has, and then becomes known
+//! to the queuing service, so that friends reach it too. From then on each
 //! follows what the others do when it [catches up](Client::catch_up), [lists](Client::devices) them and can
 //! [remove](Client::remove_device) them. The server orders the changes, and every device checks them.
 //!

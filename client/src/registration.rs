@@ -21,7 +21,7 @@ mod key_packages;
 mod key_server;
 mod queuing_service;
 
-/// A stage of the registration.
+/// A stage of the registration. The last two are also what is left for a device when it is linked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
     /// Gets the service's credentials, agrees with it on a password record, makes the account's keys.
