@@ -3,6 +3,7 @@
 mod devices;
 mod key_server;
 mod linking;
+mod messages;
 mod options;
 mod rendezvous;
 

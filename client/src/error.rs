@@ -10,6 +10,8 @@ use vestibule_protocol::linking::Ending;
 use vestibule_protocol::name::UserName;
 use vestibule_protocol::opaque::OpaqueError;
 use vestibule_protocol::problem::ProblemType;
+use vestibule_protocol::queue::ReadingError;
+use vestibule_test_messages::SealingError;
 
 use crate::api::ApiError;
 use crate::chain::CredentialsError;
@@ -96,6 +98,18 @@ pub enum Error {
     /// There are no tokens to pay with, or none to be had.
     #[error(transparent)]
     Tokens(#[from] TokensError),
+    /// A message cannot be made.
+    #[error(transparent)]
+    Sealing(#[from] SealingError),
+    /// None of a user's devices has a queue that takes messages.
+    #[error("none of the devices of {0} can be written to: their queues are full, or gone")]
+    Undeliverable(UserName),
+    /// What the queuing service has for this device is not what was put there.
+    #[error("the messages for this device cannot be read: {0}")]
+    Queue(#[from] ReadingError),
+    /// There is no inbox where there was one.
+    #[error("the messages for this device cannot be read: the file 'inbox' in its home is missing")]
+    InboxMissing,
     /// Two devices do not come together.
     #[error(transparent)]
     Rendezvous(#[from] RendezvousError),
@@ -176,6 +190,9 @@ impl Error {
             Self::NobodyToAsk => "nobody-to-ask",
             Self::Tokens(TokensError::NoneLeft(_)) => "no-tokens-left",
             Self::Tokens(_) => "tokens-refused",
+            Self::Sealing(_) => "message-not-made",
+            Self::Undeliverable(_) => "undeliverable",
+            Self::Queue(_) | Self::InboxMissing => "queue-unreadable",
             Self::Rendezvous(error) => return error.urn(),
             Self::Password(_) => "password-unusable",
             Self::DeviceName(_) => "invalid-device-name",

@@ -50,7 +50,7 @@ pub(super) fn new_pseudonym(randomness: &mut Randomness) -> Pseudonym {
     Pseudonym {
         user_secrets,
         client_record_key,
-        queue,
+        queue: Some(queue),
         push_token_key: PushTokenKey::generate(randomness),
         queuing_service: QueuingServiceState::Creating { request },
         publications: Publications::default(),
