@@ -18,7 +18,7 @@ use crate::chain::CredentialsError;
 use crate::home::HomeError;
 use crate::identity::IdentityFailure;
 use crate::password::PasswordError;
-use crate::queuing::QsKeysError;
+use crate::queuing::{ListeningError, QsKeysError};
 use crate::rendezvous::RendezvousError;
 use crate::tokens::TokensError;
 use crate::transport::TransportError;
@@ -65,6 +65,9 @@ pub enum Error {
     /// The queuing service's own keys are not acceptable.
     #[error(transparent)]
     QsKeys(#[from] QsKeysError),
+    /// Nobody can be told of new messages.
+    #[error(transparent)]
+    Listening(#[from] ListeningError),
     /// The queuing service created another pseudonym than what was asked for.
     #[error("the queuing service's answer is not the one to this device's request")]
     PseudonymForAnotherRequest,
@@ -168,14 +171,18 @@ impl Error {
             Self::Home(HomeError::Stopped(_)) | Self::Api(ApiError::Stopped(_)) => "stopped",
             Self::Home(HomeError::Locked(_)) => "home-locked",
             Self::Home(_) => "home-unusable",
-            Self::Api(ApiError::Unreachable { .. }) | Self::Transport(_) => "server-unreachable",
+            Self::Api(ApiError::Unreachable { .. })
+            | Self::Transport(_)
+            | Self::Listening(ListeningError::Unreachable { .. }) => "server-unreachable",
             Self::Api(ApiError::UnexpectedAnswer { .. })
             | Self::ProvisionalCredentialRefused(_)
             | Self::ClientCredentialRefused(_)
             | Self::CredentialForAnotherRequest
             | Self::OpaqueResponseRefused(_)
             | Self::SessionRefused(_)
-            | Self::PseudonymForAnotherRequest => "server-answer-refused",
+            | Self::PseudonymForAnotherRequest
+            | Self::Listening(ListeningError::Url) => "server-answer-refused",
+            Self::Listening(ListeningError::Refused(_)) => "listening-refused",
             Self::WrongPassword => "wrong-password",
             Self::PasswordChangeUncertain(_) => "password-change-uncertain",
             Self::UserNameNeeded => "user-name-needed",

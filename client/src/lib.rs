@@ -89,9 +89,13 @@ pub use key_server::AuditLog;
 pub use linking::{Deciding, Linked, LinkingInteraction, LinkingQuestion, LinkingStep};
 pub use messages::{Received, ReceivedMessage, Sent};
 pub use password::{PasswordError, PasswordUse};
-pub use queuing::{ClaimedKeyPackage, DEFAULT_KEY_PACKAGES, KeyPackageSupply, LOW_SUPPLY, Published, QsKeysError};
+pub use queuing::{
+    ClaimedKeyPackage, DEFAULT_KEY_PACKAGES, KeyPackageSupply, LOW_SUPPLY, ListeningError, Published, QsKeysError,
+};
 pub use registration::{Progress, Stage, StageState};
-pub use relay::{RelayConnection, RelayError, RelayTransport, RelayUrl, RelayUrlError, Relaying, WebSocketTransport};
+pub use relay::{
+    RelayConnection, RelayError, RelayTransport, RelayUrl, RelayUrlError, Relaying, WebSocketOffer, WebSocketTransport,
+};
 pub use rendezvous::{Incoming, PeerPresence, Rendezvous, RendezvousError, SecuredChannel};
 pub use server_url::{ServerUrl, ServerUrlError};
 pub use tokens::{LOW_TOKENS, Tokens, TokensError};

@@ -31,6 +31,7 @@ mod accounts;
 mod clients;
 mod identity;
 mod key_server;
+mod listening;
 mod queuing;
 mod tokens;
 

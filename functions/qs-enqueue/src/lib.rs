@@ -1,9 +1,9 @@
 //! `POST /v1/qs/messages`: a message for the owner of a leaf, into the queue that the leaf's queue config leads to.
 //!
-//! The same request again puts it there no second time.
+//! The same request again puts it there no second time. A client that listens is told that there is something.
 #![deny(missing_docs)]
 
-use vestibule_backend::queues::{QueueName, Queues};
+use vestibule_backend::queues::{Listeners, QueueName, Queues};
 use vestibule_backend::secret::{QsDocument, Secret};
 use vestibule_backend::{Clock, EndpointRequest, Environment, HttpFunction, StartError};
 use vestibule_protocol::endpoint::{EnqueueQsMessage, EnqueueQsMessageRequest, NoBody};
@@ -14,6 +14,7 @@ use vestibule_protocol::queue_config::open_queue_config;
 pub struct QsEnqueue {
     clock: Clock,
     queues: Queues,
+    listeners: Listeners,
     keys: Secret<QsDocument>,
 }
 
@@ -24,6 +25,7 @@ impl HttpFunction for QsEnqueue {
         Ok(Self {
             clock: environment.clock().clone(),
             queues: Queues::new(environment, "QS_QUEUE_TABLE")?,
+            listeners: Listeners::new(environment)?,
             keys: Secret::read(environment, "QS_SECRET").await?,
         })
     }
@@ -39,7 +41,10 @@ impl HttpFunction for QsEnqueue {
         if !queue.config_keys().any(|key| queue_config.clone().verify(key).is_ok()) {
             return Err(invalid());
         }
-        self.queues.enqueue(&name, queue, &message.0, &request.body_hash, now).await?;
+        let listener = self.queues.enqueue(&name, queue, &message.0, &request.body_hash, now).await?;
+        if let Some(listener) = listener {
+            self.listeners.tell(&name, &listener, now).await;
+        }
         Ok(NoBody {})
     }
 }

@@ -20,6 +20,7 @@ use vestibule_protocol::queuing::{ClaimAnswer, QsClientRecord, QsKeys, QsUserId}
 use vestibule_protocol::request_signature::RequestSignature;
 use vestibule_protocol::time::{DAY, Timestamp};
 
+use super::listening::FakeListening;
 use crate::transport::Request;
 
 pub(crate) struct FakeQueuingService {
@@ -29,6 +30,8 @@ pub(crate) struct FakeQueuingService {
     pub(crate) users: BTreeMap<String, QsUser>,
     /// The clients, by their ids.
     pub(crate) clients: BTreeMap<String, QsClient>,
+    /// Where clients listen.
+    pub(crate) listening: FakeListening,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -59,12 +62,13 @@ impl FakeQueuingService {
         let signing_key = SigningKey::generate(rng);
         let queue_config_key = HpkePrivateKey::generate(rng).public_key();
         let keys = QsKeys::issue(signing_key.verifying_key(), queue_config_key, root, root_key, now, 365);
-        Self { signing_key, keys, users: BTreeMap::new(), clients: BTreeMap::new() }
+        Self { signing_key, keys, users: BTreeMap::new(), clients: BTreeMap::new(), listening: FakeListening::new() }
     }
 
     pub(super) fn keys(&self) -> GetQsKeysResponse {
         let qs_keys = vec![self.keys.to_bytes()];
-        GetQsKeysResponse { qs_keys, token_keys: Vec::new(), token_challenge: Bytes(Vec::new()) }
+        let listen_url = self.listening.url.clone();
+        GetQsKeysResponse { qs_keys, token_keys: Vec::new(), token_challenge: Bytes(Vec::new()), listen_url }
     }
 
     pub(super) fn create_user(&mut self, request: &Request, signature: &RequestSignature) -> Result<Value, Problem> {
@@ -162,6 +166,10 @@ impl FakeQueuingService {
 }
 
 impl QsClient {
+    pub(super) fn verifying_key(&self) -> &VerifyingKey<QsClientRecordKey> {
+        &self.verifying_key
+    }
+
     fn hand_out(&mut self) -> Option<Bytes> {
         self.packages.pop_front().or_else(|| {
             self.last_resort_uses += 1;
