@@ -10,11 +10,10 @@ pub use claim::ClaimedKeyPackage;
 pub(crate) use claim::{claim, claim_packages};
 pub use keys::QsKeysError;
 pub(crate) use keys::get_keys;
-#[allow(unused_imports, reason = "what follows a queue comes with reading it")]
 pub(crate) use listening::Listener;
 pub use listening::ListeningError;
-pub use publication::{DEFAULT_KEY_PACKAGES, Published};
 pub(crate) use publication::{DAYS_KEPT_AFTER_EXPIRY, client_credential, ensure_published, publish};
+pub use publication::{DEFAULT_KEY_PACKAGES, Published};
 pub use supply::{KeyPackageSupply, LOW_SUPPLY};
 pub(crate) use supply::{refill, supply};
 

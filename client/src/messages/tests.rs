@@ -1,1 +1,138 @@
+use vestibule_protocol::encoding::Bytes;
+use vestibule_protocol::friendship::FriendshipCode;
+use vestibule_protocol::keys::{HpkePrivateKey, SigningKey};
+use vestibule_protocol::queue::{QueueKeys, RatchetKey};
+use vestibule_protocol::queuing::QsClientId;
+use vestibule_protocol::randomness::Randomness;
+use vestibule_protocol::symmetric::PushTokenKey;
+use vestibule_test_messages::MessageText;
 
+use super::*;
+use crate::client::{Client, Options};
+use crate::error::Error;
+use crate::fuse::Fuse;
+use crate::home::{Home, OwnQueue, Pseudonym, Publications, QueuingServiceState};
+use crate::testing::{Device, KEY_PACKAGES, link};
+
+mod following;
+mod receiving;
+mod sending;
+
+const ALICE: &str = "alice@localhost";
+const BOB: &str = "bob@localhost";
+
+/// Alice's first device, her code, and bob's device.
+async fn friends() -> (Device, FriendshipCode, Device) {
+    let alice = Device::of_today();
+    let bob = alice.another();
+    alice.register(ALICE).await.result.unwrap();
+    bob.register(BOB).await.result.unwrap();
+    alice.service.deployment().tokens.batches_left = 1000;
+    let code = alice.client().friendship_code().unwrap();
+    (alice, code, bob)
+}
+
+/// Another device of alice's, which can be written to.
+async fn another_device(alice: &Device) -> Device {
+    let laptop = alice.another();
+    link(&laptop, alice, "laptop").await.unwrap();
+    if !laptop.account().has_pseudonym() {
+        put_at_queuing_service(&laptop);
+        laptop.client().publish_key_packages(KEY_PACKAGES).await.unwrap();
+    }
+    laptop
+}
+
+/// Makes a linked device a client of the queuing service.
+fn put_at_queuing_service(device: &Device) {
+    let rng = &mut Randomness::system();
+    let mut account = device.account();
+    let user_secrets = account.user_secrets.take().unwrap();
+    let client_record_key = SigningKey::generate(rng);
+    let queue = OwnQueue { decryption_key: HpkePrivateKey::generate(rng), ratchet_key: RatchetKey::generate(rng) };
+    let keys = QueueKeys {
+        encryption_key: Bytes(queue.decryption_key.public_key().as_bytes().to_vec()),
+        ratchet_key: queue.ratchet_key.clone(),
+    };
+    let (qs_user_id, verifying_key) = (user_secrets.qs_user_id(), client_record_key.verifying_key());
+    {
+        let deployment = &mut *device.service.deployment();
+        deployment.queuing.add_client(&qs_user_id, verifying_key);
+        deployment.queues.create(verifying_key, &keys);
+    }
+    account.pseudonym = Some(Pseudonym {
+        user_secrets,
+        client_record_key,
+        queue: Some(queue),
+        push_token_key: PushTokenKey::generate(rng),
+        queuing_service: QueuingServiceState::Created { qs_user_id, qs_client_id: QsClientId::of(&verifying_key) },
+        publications: Publications::default(),
+    });
+    let home = Home::open(device.home.path(), Randomness::system(), Fuse::none()).unwrap().unwrap();
+    let mut state = home.load().unwrap().unwrap();
+    state.account = Some(account);
+    home.store(&state).unwrap();
+}
+
+fn text(text: &str) -> MessageText {
+    text.parse().unwrap()
+}
+
+/// Sends a text, and gives what was told of it.
+async fn send_with(
+    from: &Device,
+    options: Options,
+    code: &FriendshipCode,
+    said: &str,
+) -> (Option<Sent>, Result<(), Error>) {
+    let mut told = None;
+    let result = from.client_with(options).send_message(code, text(said), |sent| told = Some(sent.clone())).await;
+    (told, result)
+}
+
+async fn send(from: &Device, code: &FriendshipCode, said: &str) -> Sent {
+    let (told, result) = send_with(from, from.options(), code, said).await;
+    result.unwrap();
+    told.unwrap()
+}
+
+/// What a device receives, and acknowledges.
+async fn receive(device: &Device) -> Received {
+    let mut client = device.client();
+    let received = client.receive().await.unwrap();
+    if let Some(sequence) = received.last_sequence {
+        client.acknowledge(sequence).unwrap();
+    }
+    received
+}
+
+/// The texts.
+fn texts(received: &Received) -> Vec<&str> {
+    received.messages.iter().map(|message| message.text.as_str()).collect()
+}
+
+#[tokio::test]
+async fn what_is_sent_with_a_code_reaches_all_devices_of_its_owner() {
+    let (alice, code, bob) = friends().await;
+    let laptop = another_device(&alice).await;
+    let sent = send(&bob, &code, "hello").await;
+    assert_eq!(sent, Sent { to: ALICE.parse().unwrap(), devices: 2, unreachable: 0 });
+    for device in [&alice, &laptop] {
+        let received = receive(device).await;
+        let [message] = &received.messages[..] else { panic!("{received:?}") };
+        assert_eq!(message.from, bob.client().status().unwrap().client_id);
+        // The first of a queue is a key update.
+        assert_eq!((message.text.as_str(), message.sequence), ("hello", 1));
+        assert_eq!((received.unreadable, received.has_more), (0, false));
+        let nothing = Received { messages: Vec::new(), unreadable: 0, last_sequence: None, has_more: false };
+        assert_eq!(receive(device).await, nothing);
+    }
+    assert_eq!(receive(&bob).await.last_sequence, None);
+}
+
+#[tokio::test]
+async fn a_user_writes_to_herself_too() {
+    let (alice, code, _) = friends().await;
+    assert_eq!(send(&alice, &code, "note").await.devices, 1);
+    assert_eq!(texts(&receive(&alice).await), ["note"]);
+}

@@ -26,6 +26,7 @@ use crate::transport::Request;
 pub(crate) struct FakeQueuingService {
     pub(crate) signing_key: SigningKey<QsSigningKey>,
     pub(crate) keys: QsKeys,
+    pub(super) queue_config_key: HpkePrivateKey,
     /// The users, by their ids.
     pub(crate) users: BTreeMap<String, QsUser>,
     /// The clients, by their ids.
@@ -60,9 +61,11 @@ impl FakeQueuingService {
         rng: &mut StdRng,
     ) -> Self {
         let signing_key = SigningKey::generate(rng);
-        let queue_config_key = HpkePrivateKey::generate(rng).public_key();
-        let keys = QsKeys::issue(signing_key.verifying_key(), queue_config_key, root, root_key, now, 365);
-        Self { signing_key, keys, users: BTreeMap::new(), clients: BTreeMap::new(), listening: FakeListening::new() }
+        let queue_config_key = HpkePrivateKey::generate(rng);
+        let public_key = queue_config_key.public_key();
+        let keys = QsKeys::issue(signing_key.verifying_key(), public_key, root, root_key, now, 365);
+        let listening = FakeListening::new();
+        Self { signing_key, keys, queue_config_key, users: BTreeMap::new(), clients: BTreeMap::new(), listening }
     }
 
     pub(super) fn keys(&self) -> GetQsKeysResponse {
@@ -162,6 +165,23 @@ impl FakeQueuingService {
         assert_eq!(signature.key_id(), id);
         signature.verify(&client.verifying_key).map_err(|error| Problem::new(ProblemType::SignatureInvalid, error))?;
         Ok(client)
+    }
+}
+
+impl FakeQueuingService {
+    /// Adds a client to a user, as if that had asked for it.
+    pub(crate) fn add_client(&mut self, qs_user_id: &QsUserId, verifying_key: VerifyingKey<QsClientRecordKey>) {
+        let client = QsClient {
+            qs_user_id: qs_user_id.to_string(),
+            verifying_key,
+            request_digest: [0; 32],
+            generation: 0,
+            packages: VecDeque::new(),
+            last_resort: None,
+            last_resort_uses: 0,
+            not_after: Timestamp::from_seconds(0),
+        };
+        self.clients.insert(vestibule_protocol::queuing::QsClientId::of(&verifying_key).to_string(), client);
     }
 }
 
