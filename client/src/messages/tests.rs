@@ -1,4 +1,5 @@
 use vestibule_protocol::encoding::Bytes;
+use vestibule_protocol::endpoint::EnqueueQsMessageRequest;
 use vestibule_protocol::friendship::FriendshipCode;
 use vestibule_protocol::keys::{HpkePrivateKey, SigningKey};
 use vestibule_protocol::queue::{QueueKeys, RatchetKey};
@@ -13,6 +14,7 @@ use crate::error::Error;
 use crate::fuse::Fuse;
 use crate::home::{Home, OwnQueue, Pseudonym, Publications, QueuingServiceState};
 use crate::testing::{Device, KEY_PACKAGES, link};
+use crate::transport::Request;
 
 mod following;
 mod receiving;
@@ -72,6 +74,14 @@ fn put_at_queuing_service(device: &Device) {
     let mut state = home.load().unwrap().unwrap();
     state.account = Some(account);
     home.store(&state).unwrap();
+}
+
+/// The messages that were enqueued so far.
+fn enqueued(device: &Device) -> Vec<Vec<u8>> {
+    let deployment = device.service.deployment();
+    let sent = deployment.requests.iter().filter(|request| request.path == "/v1/qs/messages");
+    let body = |request: &Request| serde_json::from_slice::<EnqueueQsMessageRequest>(&request.body).unwrap();
+    sent.map(|request| body(request).message.0).collect()
 }
 
 fn text(text: &str) -> MessageText {

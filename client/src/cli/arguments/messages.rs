@@ -39,7 +39,7 @@ impl Send {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Receive {
-    /// Go on printing messages as they come, until Ctrl-C.
+    /// Go on printing messages as they come, until Ctrl-C. No other command can use this home meanwhile.
     #[arg(long)]
     pub(in crate::cli) follow: bool,
 }

@@ -11,20 +11,12 @@ use vestibule_protocol::time::DAY;
 
 use super::*;
 use crate::testing::replacing;
-use crate::transport::{Request, Response};
+use crate::transport::Response;
 
 /// Puts something into a device's queue as whoever has its queue config could.
 fn put(device: &Device, content: &[u8]) {
     let id = device.qs_client_id();
     device.service.deployment().queues.put(&id, content, &mut StdRng::seed_from_u64(5));
-}
-
-/// The messages that were enqueued so far.
-fn enqueued(device: &Device) -> Vec<Vec<u8>> {
-    let deployment = device.service.deployment();
-    let sent = deployment.requests.iter().filter(|request| request.path == "/v1/qs/messages");
-    let body = |request: &Request| serde_json::from_slice::<Value>(&request.body).unwrap();
-    sent.map(|request| serde_json::from_value::<Bytes>(body(request)["message"].clone()).unwrap().0).collect()
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Sending, interrupted and refused.
 
+use tls_codec::Serialize as _;
 use vestibule_protocol::limits::ENQUEUE_MEMORY;
 use vestibule_protocol::time::DAY;
 
@@ -106,7 +107,7 @@ async fn a_device_whose_queue_is_gone_is_passed_over_and_said() {
 #[tokio::test]
 async fn each_device_costs_a_token_and_nothing_says_who_pays() {
     let (alice, code, bob) = friends().await;
-    let laptop = another_device(&alice).await;
+    another_device(&alice).await;
     let client_id = bob.client().status().unwrap().client_id;
     bob.client().refill_tokens().await.unwrap();
     alice.service.deployment().requests.clear();
@@ -118,11 +119,19 @@ async fn each_device_costs_a_token_and_nothing_says_who_pays() {
     assert_eq!((sent.len(), tokens.len()), (2, 2));
     assert_ne!(tokens[0], tokens[1]);
     let identifiers =
-        [BOB.to_owned(), ALICE.to_owned(), client_id.uuid.to_string(), bob.qs_client_id(), laptop.qs_client_id()];
+        [BOB, ALICE, &client_id.uuid.to_string(), &bob.qs_client_id(), "a very secret text"].map(str::to_owned);
     for request in deployment.requests.iter().filter(|request| request.path.starts_with("/v1/qs/")) {
         assert!(request.headers.iter().all(|(name, _)| *name != "signature"));
         let said = format!("{} {:?} {}", request.path, request.headers, String::from_utf8_lossy(&request.body));
         assert!(!identifiers.iter().any(|identifier| said.contains(identifier)), "{said}");
+    }
+    drop(deployment);
+    let uuid = client_id.uuid.tls_serialize_detached().unwrap();
+    for message in enqueued(&alice) {
+        let is_in =
+            |identifier: &String| message.windows(identifier.len()).any(|window| window == identifier.as_bytes());
+        assert!(!identifiers.iter().any(is_in));
+        assert!(!message.windows(16).any(|window| window == uuid));
     }
 }
 
