@@ -9,6 +9,7 @@ mod faults;
 mod identity;
 mod key_server;
 mod linking;
+mod listening;
 mod permissions;
 mod provisioning;
 mod queues;

@@ -4,6 +4,7 @@
 
 mod clients;
 mod identity;
+mod listening;
 mod qs_records;
 mod queues;
 mod rendezvous;
@@ -257,7 +258,8 @@ const SCENARIOS: &[Scenario] = &[
 pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
     let of_services = [REGISTRATION, clients::SCENARIOS, identity::SCENARIOS, tokens::SCENARIOS, SCENARIOS];
     let of_queues = [qs_records::SCENARIOS, queues::SCENARIOS];
-    of_services.into_iter().chain(of_queues).chain([rendezvous::SCENARIOS]).flatten()
+    let of_web_sockets = [listening::SCENARIOS, rendezvous::RELAY];
+    of_services.into_iter().chain(of_queues).chain([rendezvous::CODES]).chain(of_web_sockets).flatten()
 }
 
 /// Alice opens a session, as anybody or as one of her clients.
