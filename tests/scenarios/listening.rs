@@ -16,10 +16,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         function: "qs-listen",
         prepare: |cloud| {
             Box::pin(async {
-                let alice = alice(cloud).await;
-                // Somebody has listened before, and is replaced.
-                let ears = Arc::new(Mutex::new(vec![alice.listen(cloud).await]));
-                let alice = Arc::new(alice);
+                // Whoever listened before is replaced, when it is performed again.
+                let (alice, ears) = (Arc::new(alice(cloud).await), Arc::new(Mutex::new(Vec::new())));
                 let prepared = Prepared::performing(move |cloud| {
                     let (alice, ears) = (Arc::clone(&alice), Arc::clone(&ears));
                     Box::pin(async move {
