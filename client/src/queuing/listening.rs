@@ -24,10 +24,10 @@ use crate::text::one_line;
 
 /// After how long without a notice it is time to fetch all the same. API Gateway ends a connection over which nothing goes
 /// after as long, so this is seldom a request more.
-const LONGEST_WAIT: Duration = Duration::from_secs(10 * 60);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(10 * 60);
 
 /// How long a connection must have lasted for its end to be the first failure, and not one more in a row.
-const LASTING: Duration = Duration::from_secs(60);
+pub(super) const LASTING: Duration = Duration::from_secs(60);
 
 /// How many notices that wait already are taken for one. More come, if at all, from a service that wants to be a nuisance.
 const MOST_NOTICES_AT_ONCE: usize = 1000;
