@@ -158,18 +158,18 @@ impl FakeService {
             }
             ("GET", "/v1/qs/keys") => Ok((200, deployment.tokens.publish(deployment.queuing.keys()))),
             ("POST", "/v1/qs/users") => {
-                deployment.tokens.redeem(request, self.clock.now())?;
                 let signature = deployment.check_signature(request, &self.clock)?;
+                deployment.tokens.redeem(request, self.clock.now())?;
                 Ok((201, deployment.queuing.create_user(request, &signature)?))
             }
             ("POST", "/v1/qs/key-packages/claim") => {
-                deployment.tokens.redeem(request, self.clock.now())?;
+                deployment.tokens.redeem_first(request, self.clock.now())?;
                 Ok((200, deployment.queuing.claim(request)?))
             }
             ("POST", "/v1/qs/messages") => {
-                deployment.tokens.redeem(request, self.clock.now())?;
-                let queue_config_key = &deployment.queuing.queue_config_key;
-                let qs_client_id = deployment.queues.enqueue(request, queue_config_key, &mut deployment.rng)?;
+                let Deployment { tokens, queuing, queues, rng, .. } = deployment;
+                let pay = || tokens.redeem(request, self.clock.now());
+                let qs_client_id = queues.enqueue(request, &queuing.queue_config_key, pay, rng)?;
                 deployment.queuing.listening.notify(&qs_client_id);
                 Ok((200, json!({})))
             }

@@ -26,7 +26,6 @@ pub(crate) async fn pay<E: Endpoint>(session: &Session<'_>, path: &E::Path, body
 ///
 /// # Errors
 /// As [`pay`].
-#[allow(dead_code, reason = "no endpoint takes tokens yet")]
 pub(crate) async fn pay_signed<E: Endpoint, P: KeyPurpose>(
     session: &Session<'_>,
     path: &E::Path,

@@ -109,9 +109,10 @@ async fn each_device_costs_a_token_and_nothing_says_who_pays() {
     let (alice, code, bob) = friends().await;
     another_device(&alice).await;
     let client_id = bob.client().status().unwrap().client_id;
-    bob.client().refill_tokens().await.unwrap();
+    let before = bob.client().refill_tokens().await.unwrap().available;
     alice.service.deployment().requests.clear();
     send(&bob, &code, "a very secret text").await;
+    assert_eq!(bob.client().tokens().unwrap().available, before - 3, "the claim costs one too");
     let deployment = alice.service.deployment();
     let sent: Vec<_> = deployment.requests.iter().filter(|request| is_enqueue(request)).collect();
     let tokens: Vec<_> =

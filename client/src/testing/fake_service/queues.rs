@@ -79,11 +79,12 @@ impl FakeQueues {
         self.queues[qs_client_id].messages.len()
     }
 
-    /// Puts a message into the queue that its queue config leads to. Gives whose that is.
+    /// Puts a message into the queue that its queue config leads to, if `pay` succeeds. Gives whose that is.
     pub(super) fn enqueue(
         &mut self,
         request: &Request,
         queue_config_key: &HpkePrivateKey,
+        pay: impl FnOnce() -> Result<(), Problem>,
         rng: &mut StdRng,
     ) -> Result<String, Problem> {
         let body: EnqueueQsMessageRequest = serde_json::from_slice(&request.body).unwrap();
@@ -92,6 +93,7 @@ impl FakeQueues {
         let qs_client_id = queue_config.claim().qs_client_id.to_string();
         let queue = self.queues.get(&qs_client_id).ok_or_else(queue_unknown)?;
         queue_config.verify(&queue.owner_key).map_err(|_| invalid())?;
+        pay()?;
         if self.sent.insert(Sha256::digest(&request.body).into()) {
             self.put(&qs_client_id, &body.message.0, rng);
         }
