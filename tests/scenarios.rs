@@ -4,6 +4,7 @@
 
 mod clients;
 mod identity;
+mod listening;
 mod qs_records;
 mod queues;
 mod rendezvous;
@@ -16,8 +17,8 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 use vestibule_protocol::endpoint::{
     ClaimKeyPackages, ClaimKeyPackagesResponse, CreateQsUser, Endpoint as _, FinishRegistration, GetCredentials,
-    GetKeyPackages, GetQsKeys, InitiateRegistration, OpenSession, PublishKeyPackages, PublishKeyPackagesRequest,
-    UseSession,
+    GetKeyPackages, GetQsKeys, GetQsKeysResponse, InitiateRegistration, OpenSession, PublishKeyPackages,
+    PublishKeyPackagesRequest, UseSession,
 };
 use vestibule_protocol::key_server::{
     DeleteStorageKey, Operation, ReadAuditLog, Request, RetrieveStorageKey, StorageKey,
@@ -191,7 +192,19 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         function: GetQsKeys::DESCRIPTION.function,
-        prepare: |_| Box::pin(async { Prepared::new(|_| Call::new::<GetQsKeys>(&(), Vec::new())) }),
+        prepare: |_| {
+            Box::pin(async {
+                let call = |_: &TestCloud| Call::new::<GetQsKeys>(&(), Vec::new());
+                Prepared {
+                    // In each cloud one listens elsewhere.
+                    stable: |answer| {
+                        let keys: GetQsKeysResponse = answer.success();
+                        serde_json::json!(GetQsKeysResponse { listen_url: String::new(), ..keys })
+                    },
+                    ..Prepared::new(call)
+                }
+            })
+        },
         budget: 1,
         rate_limits: 0,
         posts: 0,
@@ -260,7 +273,8 @@ const SCENARIOS: &[Scenario] = &[
 pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
     let of_services = [REGISTRATION, clients::SCENARIOS, identity::SCENARIOS, tokens::SCENARIOS, SCENARIOS];
     let of_queues = [qs_records::SCENARIOS, queues::SCENARIOS];
-    of_services.into_iter().chain(of_queues).chain([rendezvous::SCENARIOS]).flatten()
+    let of_web_sockets = [listening::SCENARIOS, rendezvous::RELAY];
+    of_services.into_iter().chain(of_queues).chain([rendezvous::CODES]).chain(of_web_sockets).flatten()
 }
 
 /// Alice opens a session, as anybody or as one of her clients.

@@ -13,6 +13,9 @@
 //! | `published` | `count` (of those that are claimed once each), `last_resort` (`true`: there always is one beside them) |
 //! | `friendship-code` | `code` |
 //! | `claimed` | `packages` (a list of `key_package_ref`, `last_resort`, `user_name`) |
+//! | `sent` | `devices` (how many of the friend's devices get it); `unreachable` (how many do not), if there are any |
+//! | `message` | `from` (a user name), `text`, `sequence` (grows; the same again is the same message again) |
+//! | `unreadable` | `count` (of what had come and could not be opened, or was of nobody to be trusted) |
 //! | `storage-key` | `fingerprint` |
 //! | `password-changed` | |
 //! | `audit` | `entries` (a list of `sequence`, `at` (RFC 3339, UTC), `action`, `outcome`, newest first), `chain` (`intact`, `altered`, `unknown`) |
@@ -51,6 +54,7 @@ mod account;
 mod arguments;
 mod devices;
 mod linking;
+mod messages;
 mod password;
 mod places;
 mod report;
@@ -64,6 +68,7 @@ use vestibule_protocol::friendship::FriendshipCodeError;
 use vestibule_protocol::name::{NameError, UserName};
 use vestibule_protocol::opaque::Password;
 use vestibule_protocol::rendezvous::PairingError;
+use vestibule_test_messages::MessageTextError;
 use zeroize::Zeroizing;
 
 /// Room for a line that is typed, in bytes: one that fits leaves no copy behind.
@@ -149,6 +154,10 @@ enum CommandError {
     #[error(transparent)]
     FriendshipCode(#[from] FriendshipCodeError),
     #[error(transparent)]
+    MessageText(#[from] MessageTextError),
+    #[error("the messages cannot be printed, and are kept: {0}")]
+    Unprintable(io::Error),
+    #[error(transparent)]
     Pairing(#[from] PairingError),
     #[error("the code that the new device shows is missing, and there is no terminal to ask for it on")]
     CodeMissing,
@@ -166,6 +175,8 @@ impl CommandError {
             Self::Server { .. } => local_urn("invalid-server"),
             Self::TrustedRoot => local_urn("invalid-fingerprint"),
             Self::FriendshipCode(_) => local_urn("invalid-friendship-code"),
+            Self::MessageText(_) => local_urn("invalid-message"),
+            Self::Unprintable(_) => local_urn("output-failed"),
             Self::Pairing(_) => local_urn("invalid-rendezvous-code"),
             Self::CodeMissing => local_urn("nobody-to-ask"),
             Self::NotDeleted(_) => local_urn("not-confirmed"),
@@ -221,6 +232,10 @@ async fn execute(
         Command::FriendshipCode => {
             report.friendship_code(&Client::open(adjust(options))?.friendship_code()?);
             Ok(())
+        }
+        Command::Send(send) => messages::execute_send(&send, Client::open(adjust(options))?, report).await,
+        Command::Receive(receive) => {
+            messages::execute_receive(&receive, Client::open(adjust(options))?, report, tokio::signal::ctrl_c()).await
         }
         Command::StorageKey(StorageKey::Check(of_user)) => {
             let (user_name, mut client) = (of_user.user_name()?, Client::open(adjust(options))?);

@@ -4,6 +4,7 @@ mod account;
 mod devices;
 mod key_server;
 mod linking;
+mod messages;
 mod options;
 mod rendezvous;
 
@@ -75,6 +76,7 @@ impl Client {
         let trusted_root = self.trusted_root(state.as_ref())?;
         let connection = self.connection(state.as_ref())?;
         let longest_delay = self.longest_pseudonym_delay(&connection.server);
+        let relay_transport = self.relay_transport();
         let account = state.and_then(|state| state.account);
         if let Some(account) = &account {
             check_user_name(account, user_name)?;
@@ -86,7 +88,7 @@ impl Client {
             unopened => unopened.insert(Home::open_or_create(home, randomness.clone(), fuse.clone())?),
         };
         let registration = Registration {
-            session: Session::new(home, connection, trusted_root, account),
+            session: Session::new(home, connection, relay_transport, trusted_root, account),
             user_name: user_name.clone(),
             device_name: device_name.to_owned(),
             longest_delay,
@@ -228,7 +230,7 @@ impl Client {
         let trusted_root = self.trusted_root(Some(&state))?;
         let connection = self.connection(Some(&state))?;
         let account = state.account.ok_or(Error::NotRegistered)?;
-        Ok(Session::new(home, connection, trusted_root, Some(account)))
+        Ok(Session::new(home, connection, self.relay_transport(), trusted_root, Some(account)))
     }
 
     /// What is on disk now: whatever an earlier call left in memory may never have got there.

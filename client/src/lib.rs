@@ -29,6 +29,12 @@
 //! follows what the others do when it [catches up](Client::catch_up), [lists](Client::devices) them and can
 //! [remove](Client::remove_device) them. The server orders the changes, and every device checks them.
 //!
+//! # Messages
+//!
+//! [`Client::send_message`] writes to all devices of a friend, whose [`FriendshipCode`] it takes. [`Client::receive`] reads what
+//! has come, and goes on giving it until it is [acknowledged](Client::acknowledge): what an application was given and died
+//! over, it is given again, under the same number.
+//!
 //! # What protects what on the device
 //!
 //! A home's files are readable by its user alone, and sealed under a key of the home's own, the state key. That is on disk
@@ -62,6 +68,7 @@ mod identity;
 mod key_server;
 mod linking;
 mod login;
+mod messages;
 mod password;
 mod queuing;
 mod registration;
@@ -83,10 +90,15 @@ pub use home::HomeError;
 pub use identity::{Device, DeviceChange, IdentityFailure, IdentityReset};
 pub use key_server::AuditLog;
 pub use linking::{Deciding, Linked, LinkingInteraction, LinkingQuestion, LinkingStep};
+pub use messages::{Received, ReceivedMessage, Sent};
 pub use password::{PasswordError, PasswordUse};
-pub use queuing::{ClaimedKeyPackage, DEFAULT_KEY_PACKAGES, KeyPackageSupply, LOW_SUPPLY, Published, QsKeysError};
+pub use queuing::{
+    ClaimedKeyPackage, DEFAULT_KEY_PACKAGES, KeyPackageSupply, LOW_SUPPLY, ListeningError, Published, QsKeysError,
+};
 pub use registration::{Progress, Stage, StageState};
-pub use relay::{RelayConnection, RelayError, RelayTransport, RelayUrl, RelayUrlError, Relaying, WebSocketTransport};
+pub use relay::{
+    RelayConnection, RelayError, RelayTransport, RelayUrl, RelayUrlError, Relaying, WebSocketOffer, WebSocketTransport,
+};
 pub use rendezvous::{Incoming, PeerPresence, Rendezvous, RendezvousError, SecuredChannel};
 pub use server_url::{ServerUrl, ServerUrlError};
 pub use tokens::{LOW_TOKENS, Tokens, TokensError};
@@ -104,6 +116,7 @@ pub use vestibule_protocol::name::UserName;
 pub use vestibule_protocol::opaque::Password;
 pub use vestibule_protocol::randomness::Randomness;
 pub use vestibule_protocol::rendezvous::{ChannelMessage, EndReason, Pairing, PairingError, Role, SendError};
+pub use vestibule_test_messages::{MessageText, MessageTextError};
 
 #[cfg(test)]
 mod testing;

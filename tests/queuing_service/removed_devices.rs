@@ -4,6 +4,7 @@ use vestibule_protocol::endpoint::{ClaimKeyPackagesResponse, GetQsUserResponse};
 use vestibule_protocol::friendship::FriendshipCode;
 use vestibule_protocol::keys::{QsUserRecordKey, SigningKey};
 use vestibule_protocol::problem::ProblemType;
+use vestibule_tests::listening::Ear;
 use vestibule_tests::queues::sending_call;
 use vestibule_tests::{Call, Pseudonym, TestCloud};
 
@@ -51,6 +52,12 @@ async fn a_removed_device_reads_nothing() {
         (laptop.sign(cloud, &phone.fetching_call(cloud, 0)), ProblemType::SignatureInvalid),
     ] {
         assert_eq!(removal.problem_with(&call).await, expected, "{} {}", call.method, call.path);
+    }
+    // Nor is it told when the others receive something.
+    for (header, status) in
+        [(laptop.listen_header(cloud), 404), (phone.listen_header_with(cloud, &laptop.client_record_key), 401)]
+    {
+        assert_eq!(Ear::open(cloud, &header).await.err(), Some(status));
     }
 }
 

@@ -109,7 +109,9 @@ async fn no_item_or_log_line_of_one_service_has_anything_of_the_other() {
     }
     let _ = cloud.send(&alice.creating_call(&cloud, &creation)).await;
     let laptop = alice.add(&cloud, 8).await;
+    let mut ear = alice.listen(&cloud).await;
     alice.receive(&cloud, [b"a message".to_vec()]).await;
+    ear.notice().await;
     let _ = alice.fetch(&cloud, 1).await;
     cloud.send(&laptop.client_deleting_call(&cloud)).await;
     cloud.send(&applicant.writing_call(b"may I?")).await;

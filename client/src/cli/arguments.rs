@@ -16,9 +16,11 @@ use crate::server_url::ServerUrl;
 
 mod account;
 mod devices;
+mod messages;
 
 pub(super) use account::{AccountCommand, DeleteAccount};
 pub(super) use devices::{Approve, Devices, DevicesCommand, IdentityCommand, Link, Remove, Reset};
+pub(super) use messages::{Receive, Send};
 
 /// Brings you and your devices into a Vestibule, the entrance of an end-to-end-encrypted messenger.
 ///
@@ -73,6 +75,18 @@ pub(super) enum Command {
     /// Give it to friends alone, over a channel that you trust: whoever has it can use up your KeyPackages and sees whose
     /// they are.
     FriendshipCode,
+
+    /// Send a text, end-to-end encrypted, to all devices of a friend.
+    ///
+    /// It costs a token for each device and one more. If the command is interrupted, run it again within a day: each device
+    /// gets the text once.
+    Send(Send),
+
+    /// Print the messages that have come for this device.
+    ///
+    /// Each is printed once, unless the command was interrupted while it did so. What cannot be opened, or is of somebody who
+    /// cannot be trusted, is counted.
+    Receive(Receive),
 
     /// Make this device, which is new, one of a user's: show a code that is typed into a device the user has, and wait.
     ///

@@ -1,6 +1,6 @@
 //! What a command says: to people in words, to scripts in JSON.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
@@ -23,6 +23,7 @@ use crate::tokens::Tokens;
 mod account;
 mod devices;
 mod linking;
+mod messages;
 
 use account::{ListedTokens, tokens_or_error_in_words};
 use devices::{ListedChange, changes_in_words};
@@ -321,8 +322,14 @@ impl<'a> Report<'a> {
 
     /// A line of `--json`. Some have secrets in them.
     fn event(&mut self, event: &impl Serialize) {
+        let _ = self.try_event(event);
+    }
+
+    /// The same, where it matters whether it could be written.
+    fn try_event(&mut self, event: &impl Serialize) -> io::Result<()> {
         let line = to_secret_json(event);
-        let _ = self.stdout.write_all(&line).and_then(|()| self.stdout.write_all(b"\n"));
-        let _ = self.stdout.flush();
+        self.stdout.write_all(&line)?;
+        self.stdout.write_all(b"\n")?;
+        self.stdout.flush()
     }
 }

@@ -7,6 +7,7 @@ use crate::transport::TransportError;
 mod account;
 mod key_server;
 mod linking;
+mod messages;
 
 const ALICE: &str = "alice@localhost";
 

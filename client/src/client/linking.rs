@@ -94,7 +94,7 @@ impl Client {
                 unopened.insert(Home::open_or_create(&options.home, randomness, fuse)?)
             }
         };
-        let session = Session::new(home, connection.clone(), trusted_root, account);
+        let session = Session::new(home, connection.clone(), transport.clone(), trusted_root, account);
         let surroundings = Surroundings { home, connection, transport };
         let mut rendezvous = if goes_on {
             Rendezvous::resume(surroundings)?.expect("it was there a moment ago")

@@ -65,7 +65,7 @@ async fn assert_nothing_has_changed(device: &Device) {
 #[tokio::test]
 async fn a_deleted_account_leaves_the_services_and_the_home() {
     let device = registered().await;
-    device.client().refill_tokens().await.unwrap();
+    device.client().receive().await.unwrap();
     let trusted_root = device.client().status().unwrap().trusted_root;
     let deleted = delete(&device).await.unwrap();
     assert_eq!((deleted.user_name.as_str(), deleted.is_pseudonym_left), (ALICE, false));

@@ -18,8 +18,9 @@ pub(crate) struct Pseudonym {
     /// The key of the client's record.
     #[serde(with = "secret")]
     pub(crate) client_record_key: SigningKey<QsClientRecordKey>,
-    /// The client's queue at the queuing service.
-    pub(crate) queue: OwnQueue,
+    /// The client's queue at the queuing service as it was created; none from the moment that there is an
+    /// [`Inbox`](crate::messages::Inbox). These keys would open everything that ever was in the queue.
+    pub(crate) queue: Option<OwnQueue>,
     /// Under what the client's push token is stored.
     #[serde(with = "secret")]
     pub(crate) push_token_key: PushTokenKey,

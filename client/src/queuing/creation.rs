@@ -65,7 +65,7 @@ fn new_pseudonym(
     Pseudonym {
         user_secrets,
         client_record_key,
-        queue,
+        queue: Some(queue),
         push_token_key: PushTokenKey::generate(randomness),
         queuing_service: QueuingServiceState::Creating { request: request(client_record, queue_keys) },
         publications: Publications::default(),

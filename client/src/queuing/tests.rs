@@ -23,6 +23,7 @@ use crate::testing::{Device, FakeService, KEY_PACKAGES, replacing};
 use crate::transport::{Request, Response, TransportError};
 
 mod claim;
+mod listening;
 
 const ALICE: &str = "alice@localhost";
 

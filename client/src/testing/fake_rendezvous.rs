@@ -19,7 +19,7 @@ use vestibule_protocol::request_signature::Service;
 
 use super::FakeService;
 use super::fake_mailbox::{Addressed, FakeMailbox};
-use crate::relay::{RelayConnection, RelayError, RelayTransport, RelayUrl, Relaying};
+use crate::relay::{RelayConnection, RelayError, RelayTransport, RelayUrl, Relaying, WebSocketOffer};
 use crate::transport::{Request, Response, Sending, Transport, TransportError};
 
 /// What happens to a frame of a device, or to one for it.
@@ -201,11 +201,10 @@ impl FakeRelay {
 }
 
 impl RelayTransport for FakeRendezvous {
-    fn connect<'a>(
-        &'a self,
-        url: &'a RelayUrl,
-        ticket: &'a RendezvousTicket,
-    ) -> Relaying<'a, Box<dyn RelayConnection>> {
+    fn connect<'a>(&'a self, url: &'a RelayUrl, offer: &'a WebSocketOffer) -> Relaying<'a, Box<dyn RelayConnection>> {
+        let Some(ticket) = RendezvousTicket::from_subprotocols(offer.header()) else {
+            return self.service.connect(url, offer);
+        };
         Box::pin(async move {
             let relay = &mut *self.relay();
             assert_eq!(url.to_string(), relay.url);

@@ -31,13 +31,16 @@ mod accounts;
 mod clients;
 mod identity;
 mod key_server;
+mod listening;
 mod qs_records;
+mod queues;
 mod queuing;
 mod tokens;
 
 pub(crate) use clients::FakeClients;
 pub(crate) use identity::FakeIdentity;
 use key_server::FakeKeyServer;
+use queues::FakeQueues;
 use queuing::FakeQueuingService;
 use tokens::FakeTokens;
 
@@ -58,6 +61,7 @@ pub(crate) struct Deployment {
     pub(crate) identities: BTreeMap<String, FakeIdentity>,
     pub(crate) key_server: FakeKeyServer,
     pub(crate) queuing: FakeQueuingService,
+    pub(crate) queues: FakeQueues,
     pub(crate) tokens: FakeTokens,
     /// Every request that arrived.
     pub(crate) requests: Vec<Request>,
@@ -101,6 +105,7 @@ impl FakeService {
             identities: BTreeMap::new(),
             key_server: FakeKeyServer::default(),
             queuing,
+            queues: FakeQueues::default(),
             tokens,
             requests: Vec::new(),
             user_ids: BTreeSet::new(),
@@ -135,6 +140,7 @@ impl FakeService {
             Service::Rendezvous => "/v1/rendezvous",
         };
         assert!(request.path.starts_with(prefix));
+        deployment.queues.note(request);
         match (request.method.as_str(), request.path.as_str()) {
             ("GET", "/v1/as/credentials") => Ok((200, deployment.credentials())),
             ("POST", "/v1/as/registrations") => Ok((200, deployment.initiate(&request.body, &self.clock)?)),
@@ -169,6 +175,17 @@ impl FakeService {
             ("POST", "/v1/qs/key-packages/claim") => {
                 deployment.tokens.redeem_first(request, self.clock.now())?;
                 Ok((200, deployment.queuing.claim(request)?))
+            }
+            ("POST", "/v1/qs/messages") => {
+                let Deployment { tokens, queuing, queues, rng, .. } = deployment;
+                let pay = || tokens.redeem(request, self.clock.now());
+                let qs_client_id = queues.enqueue(request, &queuing.queue_config_key, pay, rng)?;
+                deployment.queuing.listening.notify(&qs_client_id);
+                Ok((200, json!({})))
+            }
+            ("GET", path) if path.starts_with("/v1/qs/clients/") && path.contains("/messages?") => {
+                let signature = deployment.check_signature(request, &self.clock)?;
+                Ok((200, deployment.queues.dequeue(request, &signature)?))
             }
             (method, path) if path.starts_with("/v1/qs/clients/") && path.ends_with("/key-packages") => {
                 let signature = deployment.check_signature(request, &self.clock)?;
@@ -306,10 +323,11 @@ impl Deployment {
             signature: header("signature"),
         };
         let authorization = request.headers.iter().find(|(name, _)| *name == "authorization");
+        let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
         let covered = CoveredRequest {
             method: request.method.as_str(),
-            path: &request.path,
-            query: "",
+            path,
+            query,
             authorization: authorization.map(|(_, value)| value.as_str()),
             body: &request.body,
         };

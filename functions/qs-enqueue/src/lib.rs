@@ -1,9 +1,10 @@
 //! `POST /v1/qs/messages`: a message for the owner of a leaf, into the queue that the leaf's queue config leads to.
 //!
-//! It costs a token. The same request again puts the message there no second time, and costs none.
+//! It costs a token. The same request again puts the message there no second time, and costs none. A client that listens is
+//! told that there is something.
 #![deny(missing_docs)]
 
-use vestibule_backend::queues::{QueueName, Queues};
+use vestibule_backend::queues::{Listeners, QueueName, Queues};
 use vestibule_backend::redemption::Redemption;
 use vestibule_backend::secret::{QsDocument, Secret};
 use vestibule_backend::{Clock, EndpointRequest, Environment, HttpFunction, StartError};
@@ -16,6 +17,7 @@ use vestibule_protocol::request_signature::Service;
 pub struct QsEnqueue {
     clock: Clock,
     queues: Queues,
+    listeners: Listeners,
     redemption: Redemption,
     keys: Secret<QsDocument>,
 }
@@ -27,6 +29,7 @@ impl HttpFunction for QsEnqueue {
         Ok(Self {
             clock: environment.clock().clone(),
             queues: Queues::new(environment, "QS_QUEUE_TABLE")?,
+            listeners: Listeners::new(environment)?,
             redemption: Redemption::new(environment, Service::Queuing, "QS_TABLE").await?,
             keys: Secret::read(environment, "QS_SECRET").await?,
         })
@@ -44,7 +47,11 @@ impl HttpFunction for QsEnqueue {
         if !queue.config_keys().any(|key| queue_config.clone().verify(key).is_ok()) {
             return Err(invalid());
         }
-        self.queues.enqueue(&name, queue, &message.0, &request.body_hash, Some(&payment), now).await?;
+        let payment = Some(&payment);
+        let listener = self.queues.enqueue(&name, queue, &message.0, &request.body_hash, payment, now).await?;
+        if let Some(listener) = listener {
+            self.listeners.tell(&name, &listener, now).await;
+        }
         Ok(NoBody {})
     }
 }

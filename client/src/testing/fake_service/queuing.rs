@@ -20,15 +20,19 @@ use vestibule_protocol::queuing::{ClaimAnswer, QsClientRecord, QsKeys, QsUserId}
 use vestibule_protocol::request_signature::RequestSignature;
 use vestibule_protocol::time::{DAY, Timestamp};
 
+use super::listening::FakeListening;
 use crate::transport::Request;
 
 pub(crate) struct FakeQueuingService {
     pub(crate) signing_key: SigningKey<QsSigningKey>,
     pub(crate) keys: QsKeys,
+    pub(super) queue_config_key: HpkePrivateKey,
     /// The users, by their ids.
     pub(crate) users: BTreeMap<String, QsUser>,
     /// The clients, by their ids.
     pub(crate) clients: BTreeMap<String, QsClient>,
+    /// Where clients listen.
+    pub(crate) listening: FakeListening,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -61,14 +65,17 @@ impl FakeQueuingService {
         rng: &mut StdRng,
     ) -> Self {
         let signing_key = SigningKey::generate(rng);
-        let queue_config_key = HpkePrivateKey::generate(rng).public_key();
-        let keys = QsKeys::issue(signing_key.verifying_key(), queue_config_key, root, root_key, now, 365);
-        Self { signing_key, keys, users: BTreeMap::new(), clients: BTreeMap::new() }
+        let queue_config_key = HpkePrivateKey::generate(rng);
+        let public_key = queue_config_key.public_key();
+        let keys = QsKeys::issue(signing_key.verifying_key(), public_key, root, root_key, now, 365);
+        let listening = FakeListening::new();
+        Self { signing_key, keys, queue_config_key, users: BTreeMap::new(), clients: BTreeMap::new(), listening }
     }
 
     pub(super) fn keys(&self) -> GetQsKeysResponse {
         let qs_keys = vec![self.keys.to_bytes()];
-        GetQsKeysResponse { qs_keys, token_keys: Vec::new(), token_challenge: Bytes(Vec::new()) }
+        let listen_url = self.listening.url.clone();
+        GetQsKeysResponse { qs_keys, token_keys: Vec::new(), token_challenge: Bytes(Vec::new()), listen_url }
     }
 
     pub(super) fn create_user(&mut self, request: &Request, signature: &RequestSignature) -> Result<Value, Problem> {
@@ -174,6 +181,10 @@ impl QsClient {
             last_resort_uses: 0,
             not_after: Timestamp::from_seconds(0),
         }
+    }
+
+    pub(super) fn verifying_key(&self) -> &VerifyingKey<QsClientRecordKey> {
+        &self.verifying_key
     }
 
     fn hand_out(&mut self) -> Option<Bytes> {

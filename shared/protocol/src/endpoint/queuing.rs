@@ -20,7 +20,8 @@ impl Endpoint for GetQsKeys {
         function: "qs-get-keys",
         method: Method::Get,
         path: "/v1/qs/keys",
-        summary: "The keys of the queuing service, signed by the deployment's root, and what tokens are issued under.",
+        summary: "The keys of the queuing service, signed by the deployment's root, what tokens are issued under, and where \
+                  to listen.",
         authentication: Authentication::None,
         max_request_length: 0,
         status: 200,
@@ -43,6 +44,8 @@ pub struct GetQsKeysResponse {
     pub token_keys: Vec<PublishedTokenKey>,
     /// The `TokenChallenge` that tokens for this service answer.
     pub token_challenge: Bytes,
+    /// Where a client that waits for messages listens: a `wss` URL.
+    pub listen_url: String,
 }
 
 /// `POST /v1/qs/users`: a new user with a first client (`user-creation.md`, "QS registration"). The same request again
