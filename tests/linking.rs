@@ -17,6 +17,7 @@ use vestibule_tests::TestCloud;
 mod cuts;
 mod deletions;
 mod households;
+mod messages;
 
 const PASSWORD: &str = "correct horse";
 
