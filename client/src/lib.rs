@@ -77,7 +77,7 @@ pub use client::{Client, DEFAULT_PSEUDONYM_DELAY, Options, Registered, Status};
 pub use error::Error;
 pub use fuse::{Fuse, Stopped};
 pub use home::HomeError;
-pub use identity::{Device, DeviceChange, IdentityFailure, IdentityReset};
+pub use identity::{Device, DeviceChange, IdentityFailure, IdentityReset, KeyRotation, Removal};
 pub use key_server::AuditLog;
 pub use linking::{Deciding, Linked, LinkingInteraction, LinkingQuestion, LinkingStep};
 pub use password::{PasswordError, PasswordUse};

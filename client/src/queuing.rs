@@ -4,15 +4,17 @@ mod claim;
 mod keys;
 mod publication;
 mod supply;
+mod user_record;
 
 pub use claim::ClaimedKeyPackage;
 pub(crate) use claim::claim;
 pub use keys::QsKeysError;
 pub(crate) use keys::get_keys;
 pub use publication::{DEFAULT_KEY_PACKAGES, Published};
-pub(crate) use publication::{ensure_published, publish};
+pub(crate) use publication::{ensure_published, publish, publish_after_rotation};
 pub use supply::{KeyPackageSupply, LOW_SUPPLY};
 pub(crate) use supply::{refill, supply};
+pub(crate) use user_record::{UserRecord, is_not_ours, update_request};
 
 use vestibule_protocol::endpoint::QsClientPath;
 use vestibule_protocol::keys::QsClientRecordKey;

@@ -1,12 +1,19 @@
 //! Devices that are linked.
 
 use tokio::sync::watch;
+use vestibule_protocol::keys::{HpkePrivateKey, SigningKey};
+use vestibule_protocol::queue::RatchetKey;
+use vestibule_protocol::queuing::QsClientId;
+use vestibule_protocol::randomness::Randomness;
 use vestibule_protocol::rendezvous::Pairing;
+use vestibule_protocol::symmetric::PushTokenKey;
 use vestibule_protocol::time::Timestamp;
 
-use super::{Device, FakeRendezvous};
+use super::{Device, FakeRendezvous, KEY_PACKAGES};
 use crate::client::Client;
 use crate::error::Error;
+use crate::fuse::Fuse;
+use crate::home::{Home, OwnQueue, Pseudonym, Publications, QueuingServiceState};
 use crate::linking::{Deciding, Linked, LinkingInteraction, LinkingQuestion, LinkingStep};
 
 /// Somebody who shows the code to whoever reads it, and wants whatever is asked.
@@ -42,4 +49,33 @@ pub(crate) async fn link(new: &Device, existing: &Device, device_name: &str) -> 
     let (linked, approved) = Box::pin(async { tokio::join!(linking, approving) }).await;
     assert_eq!(linked.is_ok(), approved.is_ok(), "{linked:?} {approved:?}");
     linked
+}
+
+/// Gives a device that was linked a client at the queuing service, and KeyPackages for friends there.
+pub(crate) async fn enter_queuing_service(device: &Device) {
+    let mut account = device.account();
+    let randomness = &mut Randomness::system();
+    let user_secrets = account.shared_secrets().expect("it was linked").clone();
+    let client_record_key = SigningKey::generate(randomness);
+    let (key, qs_user_id) = (client_record_key.verifying_key(), user_secrets.qs_user_id());
+    account.pseudonym = Some(Pseudonym {
+        user_secrets,
+        client_record_key,
+        queue: OwnQueue {
+            decryption_key: HpkePrivateKey::generate(randomness),
+            ratchet_key: RatchetKey::generate(randomness),
+        },
+        push_token_key: PushTokenKey::generate(randomness),
+        queuing_service: QueuingServiceState::Created { qs_user_id, qs_client_id: QsClientId::of(&key) },
+        publications: Publications::default(),
+    });
+    let home = Home::open(device.home.path(), Randomness::system(), Fuse::none()).unwrap().unwrap();
+    let mut state = home.load().unwrap().unwrap();
+    state.account = Some(account);
+    home.store(&state).unwrap();
+    drop(home);
+    let mut client = device.client();
+    client.catch_up().await.unwrap();
+    device.service.deployment().queuing.add_client(&qs_user_id.to_string(), key);
+    client.publish_key_packages(KEY_PACKAGES).await.unwrap();
 }

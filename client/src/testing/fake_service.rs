@@ -33,6 +33,7 @@ mod identity;
 mod key_server;
 mod queuing;
 mod tokens;
+mod user_records;
 
 pub(crate) use clients::FakeClients;
 pub(crate) use identity::FakeIdentity;
@@ -159,6 +160,14 @@ impl FakeService {
             ("POST", "/v1/qs/key-packages/claim") => {
                 deployment.tokens.redeem(request, self.clock.now())?;
                 Ok((200, deployment.queuing.claim(request)?))
+            }
+            (_, path) if path.starts_with("/v1/qs/users/") => {
+                let signature = deployment.check_signature(request, &self.clock)?;
+                Ok((200, deployment.queuing.answer_about_user(request, &signature)?))
+            }
+            ("DELETE", path) if path.starts_with("/v1/qs/clients/") => {
+                let signature = deployment.check_signature(request, &self.clock)?;
+                Ok((200, deployment.queuing.delete_client(request, &signature)?))
             }
             (method, path) if path.starts_with("/v1/qs/clients/") && path.ends_with("/key-packages") => {
                 let signature = deployment.check_signature(request, &self.clock)?;

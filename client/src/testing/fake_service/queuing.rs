@@ -13,10 +13,10 @@ use vestibule_protocol::endpoint::{
     GetKeyPackagesResponse, GetQsKeysResponse, PublishKeyPackagesRequest, PublishKeyPackagesResponse,
 };
 use vestibule_protocol::keys::{
-    AsCredentialKey, HpkePrivateKey, QsClientRecordKey, QsSigningKey, SigningKey, VerifyingKey,
+    AsCredentialKey, HpkePrivateKey, QsClientRecordKey, QsSigningKey, QsUserRecordKey, SigningKey, VerifyingKey,
 };
 use vestibule_protocol::problem::{Problem, ProblemType};
-use vestibule_protocol::queuing::{ClaimAnswer, QsClientRecord, QsKeys, QsUserId};
+use vestibule_protocol::queuing::{ClaimAnswer, QsClientId, QsClientRecord, QsKeys, QsUserId};
 use vestibule_protocol::request_signature::RequestSignature;
 use vestibule_protocol::time::{DAY, Timestamp};
 
@@ -34,12 +34,15 @@ pub(crate) struct FakeQueuingService {
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct QsUser {
     request_digest: [u8; 32],
-    friendship_token_hash: Bytes,
+    pub(crate) friendship_token_hash: Bytes,
+    pub(crate) verifying_key: VerifyingKey<QsUserRecordKey>,
+    /// The key before, with the request that replaced it.
+    pub(super) previous: Option<(VerifyingKey<QsUserRecordKey>, [u8; 32])>,
 }
 
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct QsClient {
-    qs_user_id: String,
+    pub(super) qs_user_id: String,
     verifying_key: VerifyingKey<QsClientRecordKey>,
     request_digest: [u8; 32],
     pub(crate) generation: u64,
@@ -79,25 +82,30 @@ impl FakeQueuingService {
 
         let request_digest = Sha256::digest(&request.body).into();
         let friendship_token_hash = body.friendship_token_hash;
-        let user = QsUser { request_digest, friendship_token_hash };
-        let is_known = self.users.get(&qs_user_id.to_string()).map(|known| *known == user);
+        let user = QsUser { request_digest, friendship_token_hash, verifying_key: key, previous: None };
+        let is_known = self.users.get(&qs_user_id.to_string()).map(|known| known.request_digest == request_digest);
         if is_known == Some(false) {
             return Err(Problem::new(ProblemType::QsRecordTaken, "taken"));
         } else if is_known.is_none() {
             self.users.insert(qs_user_id.to_string(), user);
-            let client = QsClient {
-                qs_user_id: qs_user_id.to_string(),
-                verifying_key: client_record.payload().verifying_key,
-                request_digest: [0; 32],
-                generation: 0,
-                packages: VecDeque::new(),
-                last_resort: None,
-                last_resort_uses: 0,
-                not_after: Timestamp::from_seconds(0),
-            };
-            self.clients.insert(qs_client_id.to_string(), client);
+            self.add_client(&qs_user_id.to_string(), client_record.payload().verifying_key);
         }
         Ok(json!(CreateQsUserResponse { qs_user_id, qs_client_id }))
+    }
+
+    /// A new client of a user.
+    pub(crate) fn add_client(&mut self, qs_user_id: &str, verifying_key: VerifyingKey<QsClientRecordKey>) {
+        let client = QsClient {
+            qs_user_id: qs_user_id.to_owned(),
+            verifying_key,
+            request_digest: [0; 32],
+            generation: 0,
+            packages: VecDeque::new(),
+            last_resort: None,
+            last_resort_uses: 0,
+            not_after: Timestamp::from_seconds(0),
+        };
+        self.clients.insert(QsClientId::of(&verifying_key).to_string(), client);
     }
 
     pub(super) fn publish(
