@@ -80,9 +80,8 @@ async fn every_endpoint_that_clients_sign_for_is_tried() {
         | Authentication::QsUserRecordKey
         | Authentication::QsUserRecordKeyAndToken
         | Authentication::QsClientRecordKey
-        | Authentication::FriendshipToken
         | Authentication::FriendshipTokenAndToken
-        | Authentication::QueueConfig
+        | Authentication::QueueConfigAndToken
         | Authentication::Password => false,
     });
     assert_eq!(tried, signed.map(|endpoint| endpoint.function).collect());

@@ -34,10 +34,7 @@ impl Removal {
     }
 
     async fn problem_with(&self, call: &Call) -> ProblemType {
-        let before = self.cloud.state().await;
-        let answer = self.cloud.send(call).await;
-        assert_eq!(self.cloud.state().await, before, "{}", answer.text());
-        answer.problem()
+        self.cloud.problem_with(call).await
     }
 }
 

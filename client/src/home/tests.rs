@@ -159,7 +159,7 @@ fn a_state_of_a_newer_version_is_named_as_such() {
     fs::write(&path, b"VESTIBULE-STATE\x03whatever").unwrap();
     assert!(matches!(home.load(), Err(HomeError::NewerVersion(_))));
 
-    let newer = br#"{"version":5,"news":true}"#.to_vec().into();
+    let newer = br#"{"version":6,"news":true}"#.to_vec().into();
     let newer = home.keys.seal(Kind::State, newer, &mut Randomness::system());
     fs::write(&path, newer).unwrap();
     assert!(matches!(home.load(), Err(HomeError::NewerVersion(_))));

@@ -53,7 +53,7 @@ async fn what_reaches_the_queuing_service_says_nothing_of_the_user() {
     let identifiers = ["alice".to_owned(), registered.client_id.uuid.to_string(), user.user_id.to_string()];
     let (queuing, others): (Vec<_>, Vec<_>) =
         deployment.requests.iter().partition(|request| request.path.starts_with("/v1/qs/"));
-    assert_eq!((queuing.len(), others.len()), (4, 6));
+    assert_eq!((queuing.len(), others.len()), (5, 7));
     for request in queuing {
         let said = format!("{} {:?} {}", request.path, request.headers, String::from_utf8_lossy(&request.body));
         assert!(!identifiers.iter().any(|identifier| said.contains(identifier)), "{said}");
@@ -126,6 +126,7 @@ async fn an_account_of_before_there_was_a_queuing_service_gets_its_pseudonym() {
     let first = device.register(ALICE).await.result.unwrap();
     let home = Home::open(device.home.path(), Randomness::system(), Fuse::none()).unwrap().unwrap();
     home.store_version(1);
+    std::fs::remove_file(device.home.path().join("tokens")).unwrap();
     device.service.deployment().identities.clear();
     assert!(device.client().status().is_ok());
     assert!(matches!(device.client().key_package_supply().await, Err(Error::RegistrationUnderWay(_))));

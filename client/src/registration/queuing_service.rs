@@ -1,4 +1,4 @@
-//! The fifth stage: the client becomes a pseudonym at the queuing service.
+//! The fifth stage: the client takes tokens, and becomes a pseudonym at the queuing service.
 
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use super::Registration;
 use crate::api::RequestSigner;
 use crate::error::Error;
 use crate::home::{KeptRequest, OwnQueue, Pseudonym, Publications, QueuingServiceState, UserSecrets};
+use crate::tokens::{self, paying::pay_signed};
 
 pub(super) async fn run(registration: &mut Registration<'_>) -> Result<(), Error> {
     let session = &mut registration.session;
@@ -22,6 +23,9 @@ pub(super) async fn run(registration: &mut Registration<'_>) -> Result<(), Error
         let pseudonym = new_pseudonym(&mut session.connection.randomness);
         session.change_account(|account| account.pseudonym = Some(pseudonym))?;
     }
+    // Taken now and not when the pseudonym is paid for, or the time would tell whose it is.
+    tokens::refill(&registration.session).await?;
+    wait_a_while(registration).await;
     let created = create(registration).await?;
     registration.session.change_account(|account| {
         account.pseudonym.as_mut().expect("it is there by now").queuing_service = created;
@@ -71,9 +75,7 @@ async fn create(registration: &Registration<'_>) -> Result<QueuingServiceState, 
         key_id: qs_user_id.to_string(),
         domain: account.user_name.domain().clone(),
     };
-    wait_a_while(registration).await;
-    let service = &registration.session.queuing_service;
-    let answer = service.call_signed::<CreateQsUser, _>(&(), request.as_bytes(), &signer).await?;
+    let answer = pay_signed::<CreateQsUser, _>(&registration.session, &(), request.as_bytes(), &signer).await?;
     if answer == (CreateQsUserResponse { qs_user_id, qs_client_id }) {
         Ok(QueuingServiceState::Created { qs_user_id, qs_client_id })
     } else {

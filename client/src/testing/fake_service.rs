@@ -153,12 +153,12 @@ impl FakeService {
             }
             ("GET", "/v1/qs/keys") => Ok((200, deployment.tokens.publish(deployment.queuing.keys()))),
             ("POST", "/v1/qs/users") => {
-                deployment.tokens.redeem(request, self.clock.now())?;
                 let signature = deployment.check_signature(request, &self.clock)?;
+                deployment.tokens.redeem(request, self.clock.now())?;
                 Ok((201, deployment.queuing.create_user(request, &signature)?))
             }
             ("POST", "/v1/qs/key-packages/claim") => {
-                deployment.tokens.redeem(request, self.clock.now())?;
+                deployment.tokens.redeem_first(request, self.clock.now())?;
                 Ok((200, deployment.queuing.claim(request)?))
             }
             (_, path) if path.starts_with("/v1/qs/users/") => {

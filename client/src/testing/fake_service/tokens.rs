@@ -15,6 +15,11 @@ use vestibule_protocol::token_key::PublishedTokenKey;
 use vestibule_tokens::http::read_authorization;
 use vestibule_tokens::{IssueError, IssuerKeys, IssuerKeysDocument, TokenChallenge};
 
+use crate::transport::Request;
+
+/// How many batches a client may take in a day.
+const BATCHES: usize = 2;
+
 pub(crate) struct FakeTokens {
     pub(crate) keys: IssuerKeys,
     pub(crate) published: Vec<PublishedTokenKey>,
@@ -36,11 +41,17 @@ impl FakeTokens {
             published: document.published(),
             keys: document.open().unwrap(),
             challenge: TokenChallenge::of(Service::Queuing, domain),
-            batches_left: 2,
+            batches_left: BATCHES,
             answers: BTreeMap::new(),
             spent: BTreeMap::new(),
             refusals: Vec::new(),
         }
+    }
+
+    /// Gives everybody a new allowance, and takes every token for one that was not spent.
+    pub(crate) fn forget_everybody(&mut self) {
+        self.batches_left = BATCHES;
+        self.spent.clear();
     }
 
     /// Replaces the keys by others.
@@ -57,7 +68,7 @@ impl FakeTokens {
 
     pub(super) fn issue(
         &mut self,
-        request: &crate::transport::Request,
+        request: &Request,
         signature: &RequestSignature,
         now: Timestamp,
     ) -> Result<Value, Problem> {
@@ -82,21 +93,36 @@ impl FakeTokens {
         Ok(answer)
     }
 
-    /// Takes the token that a request comes with, if it comes with one.
-    pub(super) fn redeem(&mut self, request: &crate::transport::Request, now: Timestamp) -> Result<(), Problem> {
+    /// Takes the token that a request must come with. The same request may come with it again.
+    pub(super) fn redeem(&mut self, request: &Request, now: Timestamp) -> Result<(), Problem> {
+        let nonce = self.check(request, now)?;
+        let digest = Sha256::digest(&request.body).into();
+        if *self.spent.entry(nonce).or_insert(digest) == digest {
+            Ok(())
+        } else {
+            Err(Problem::new(ProblemType::TokenSpent, "spent"))
+        }
+    }
+
+    /// Takes the token that a request must come with, which none may come with again.
+    pub(super) fn redeem_first(&mut self, request: &Request, now: Timestamp) -> Result<(), Problem> {
+        let nonce = self.check(request, now)?;
+        match self.spent.insert(nonce, Sha256::digest(&request.body).into()) {
+            None => Ok(()),
+            Some(_) => Err(Problem::new(ProblemType::TokenSpent, "spent")),
+        }
+    }
+
+    /// The nonce of the token that a request comes with, which is genuine.
+    fn check(&mut self, request: &Request, now: Timestamp) -> Result<[u8; 32], Problem> {
         let header = request.headers.iter().find(|(name, _)| *name == "authorization");
-        let Some((_, value)) = header else { return Ok(()) };
+        let (_, value) = header.ok_or_else(|| Problem::new(ProblemType::TokenMissing, "missing"))?;
         if let Some(refusal) = self.refusals.pop() {
             return Err(Problem::new(refusal, "refused"));
         }
         let token = read_authorization(value).unwrap().unwrap();
         let checked = self.keys.check(&token, &self.challenge, now);
         let checked = checked.map_err(|error| Problem::new(ProblemType::TokenKeyUnknown, error))?;
-        let digest = Sha256::digest(&request.body).into();
-        if *self.spent.entry(checked.nonce).or_insert(digest) == digest {
-            Ok(())
-        } else {
-            Err(Problem::new(ProblemType::TokenSpent, "spent"))
-        }
+        Ok(checked.nonce)
     }
 }

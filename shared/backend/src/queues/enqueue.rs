@@ -16,23 +16,28 @@ use super::{CIPHERTEXT, NEXT_SEQUENCE, Queue, QueueName, Queues, RATCHET_KEY, ex
 use crate::dynamodb::{
     EXPIRES_AT, Item, TransactionPart as _, bytes, is_condition_failed, number, put_if_none_lives, transact, try_again,
 };
+use crate::redemption::Payment;
 
 /// How often it is tried, all in all within about 3 seconds of waiting.
 const ATTEMPTS: u32 = 20;
 
 impl Queues {
-    /// Puts a message into a queue that was just read: one transaction, and another and perhaps a read whenever somebody
-    /// else was faster. The request with this hash puts it there once, for [`ENQUEUE_MEMORY`] at least.
+    /// Puts a message into a queue that was just read, and spends the token that pays for it, if it takes one: one
+    /// transaction, and another and perhaps a read whenever somebody else was faster. The request with this hash puts it
+    /// there once, for [`ENQUEUE_MEMORY`] at least, and with the same token for as long as that is good; repeated with
+    /// another token it does not spend that.
     ///
     /// # Errors
-    /// [`ProblemType::MessageTooLarge`], [`ProblemType::QueueFull`], [`ProblemType::QueueUnknown`] if it is gone meanwhile,
-    /// [`ProblemType::TemporarilyUnavailable`] if others were always faster, or the problem of a failed call.
+    /// [`ProblemType::MessageTooLarge`], [`ProblemType::QueueFull`], [`ProblemType::TokenSpent`],
+    /// [`ProblemType::QueueUnknown`] if it is gone meanwhile, [`ProblemType::TemporarilyUnavailable`] if others were always
+    /// faster, or the problem of a failed call; nothing is stored or spent then.
     pub async fn enqueue(
         &self,
         name: &QueueName,
         mut queue: Queue,
         message: &[u8],
         request_hash: &[u8; 32],
+        payment: Option<&Payment>,
         now: Timestamp,
     ) -> Result<(), Problem> {
         for attempt in 0..ATTEMPTS {
@@ -54,10 +59,14 @@ impl Queues {
                 put_if_none_lives(&self.table, sent, now).part(),
                 self.advance(name, &queue.ratchet, &ratchet, now).part(),
             ];
-            let Err(reasons) = transact(&self.client, parts.into_iter().chain(messages).collect()).await? else {
-                return Ok(());
-            };
+            let parts = parts.into_iter().chain(payment.map(Payment::put)).chain(messages).collect();
+            let Err(reasons) = transact(&self.client, parts).await? else { return Ok(()) };
             if is_condition_failed(reasons.first()) {
+                return Ok(());
+            }
+            if let Some(payment) = payment
+                && payment.is_repeated(reasons.get(2))?
+            {
                 return Ok(());
             }
             self.pause(attempt).await;

@@ -55,7 +55,7 @@ impl Endpoint for CreateQsUser {
         method: Method::Post,
         path: "/v1/qs/users",
         summary: "Creates a pseudonymous user with a first client and its queue.",
-        authentication: Authentication::QsUserRecordKey,
+        authentication: Authentication::QsUserRecordKeyAndToken,
         max_request_length: MAX_CREATE_QS_USER_LENGTH,
         status: 201,
         max_age: 0,
@@ -194,7 +194,7 @@ pub struct GetKeyPackagesResponse {
 }
 
 /// `POST /v1/qs/key-packages/claim`: one KeyPackage of each of a user's clients, for whoever has the friendship token.
-/// The same request again takes other packages.
+/// The same request again, with another token, takes other packages; with the same it is refused.
 pub struct ClaimKeyPackages;
 
 impl Endpoint for ClaimKeyPackages {
@@ -203,7 +203,7 @@ impl Endpoint for ClaimKeyPackages {
         method: Method::Post,
         path: "/v1/qs/key-packages/claim",
         summary: "Hands out one KeyPackage of each of a user's clients.",
-        authentication: Authentication::FriendshipToken,
+        authentication: Authentication::FriendshipTokenAndToken,
         max_request_length: MAX_CLAIM_KEY_PACKAGES_LENGTH,
         status: 200,
         max_age: 0,
