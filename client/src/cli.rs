@@ -26,6 +26,7 @@
 //! | `devices` | `devices` (a list of `name`, `client_id`, `added_at` (RFC 3339, UTC), `confirmed`, `this`) |
 //! | `device-removed` | `name`, `client_id`, `keys` (what it knew is `rotated`, or that is still `pending`; `not-needed` without the queuing service) |
 //! | `identity-reset` | `generation`, `removed` (`name`, `client_id`, `keys`; `null` if no device had to be) |
+//! | `rotation-pending` | after `status`, if what a removed device knew is not replaced: `half_removed` (`name`, `client_id` of a device whose removal was interrupted, or `null`) |
 //! | `error` | `problem` (a URN: the server's problem type or one of [`Error::urn`]'s), `detail` |
 //!
 //! If the supply is not known, `key_packages` is `null` and `key_packages_problem` says why, as an error's `problem` does; the

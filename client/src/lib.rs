@@ -26,7 +26,8 @@
 //!
 //! A second device is linked by [`Client::link`] on it and [`Client::approve`] on one that the user has. From then on each
 //! follows what the others do when it [catches up](Client::catch_up), [lists](Client::devices) them and can
-//! [remove](Client::remove_device) them. The server orders the changes, and every device checks them.
+//! [remove](Client::remove_device) them, which replaces all that the removed one knew. The server orders the changes, and every
+//! device checks them.
 //!
 //! # What protects what on the device
 //!

@@ -6,6 +6,7 @@ use super::password::PasswordPrompt;
 use super::report::Report;
 use crate::client::Client;
 use crate::error::Error;
+use crate::identity::KeyRotation;
 use crate::password::PasswordUse;
 
 /// Lists the devices, or removes one.
@@ -47,6 +48,9 @@ pub(super) async fn execute_status(mut client: Client, report: &mut Report<'_>) 
     let supply = client.refill_key_packages().await;
     // The credential may have been renewed.
     report.status(&client.status()?, &changes, &supply);
+    if client.key_rotation()? == KeyRotation::Pending {
+        report.rotation_pending(client.half_removed_device()?.as_ref());
+    }
     match changes {
         Err(error @ Error::DeviceRemoved(_)) => Err(error.into()),
         _ => Ok(()),

@@ -6,6 +6,7 @@ use crate::transport::TransportError;
 
 mod key_server;
 mod linking;
+mod rotation;
 
 const ALICE: &str = "alice@localhost";
 

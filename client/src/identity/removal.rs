@@ -60,7 +60,7 @@ pub(super) async fn remove_client(session: &mut Session<'_>, device: &Device, pa
     let client_uuid = device.client_id.uuid;
     let operation = LoginOperation::RemoveClient { client_uuid };
     // Nothing is done with a wrong password.
-    let login = log_in(session, operation.clone(), password.clone()).await?;
+    let login = log_in(session, operation, password.clone()).await?;
     rotate_against(session, client_uuid).await?;
     // Whatever comes of it, the leaf is looked after from now on.
     session.change_account(|account| {

@@ -59,10 +59,11 @@ pub(super) fn adopt_next(account: &mut Account, rotation: u64) {
     account.set_shared_secrets(next.user_secrets.counted(rotation));
 }
 
-/// Takes up what came with a commit of another client that was just followed.
+/// Takes up what came with a commit of another client that was just followed. With older commits nothing came.
 pub(super) fn hear(account: &mut Account, change: &Change, encrypted: Option<&Bytes>) {
+    let Some(encrypted) = encrypted else { return };
     let state = account.identity.as_ref().expect("it was followed");
-    match encrypted.and_then(|encrypted| open(state.member(), encrypted)) {
+    match open(state.member(), encrypted) {
         None => note_unreadable(account, change.committer.client_id.uuid),
         Some(told) => compare(account, change.committer.client_id.uuid, told),
     }

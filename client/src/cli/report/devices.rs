@@ -14,6 +14,7 @@ enum Event<'a> {
     Devices { devices: Vec<ListedDevice<'a>> },
     DeviceRemoved { name: Option<&'a str>, client_id: String, keys: &'static str },
     IdentityReset { generation: u64, removed: Option<RemovedDevice<'a>> },
+    RotationPending { half_removed: Option<NamedDevice<'a>> },
 }
 
 #[derive(Serialize)]
@@ -119,6 +120,26 @@ impl Report<'_> {
             KeyRotation::Pending => writeln!(
                 self.stdout,
                 "What it knew at the queuing service could not be replaced yet: `vestibule status` tries again."
+            ),
+        };
+    }
+
+    /// What a removed device knew is not replaced yet, or it is not removed.
+    pub(in crate::cli) fn rotation_pending(&mut self, half_removed: Option<&Device>) {
+        if self.json {
+            let half_removed = half_removed.map(NamedDevice::of);
+            return self.event(&Event::RotationPending { half_removed });
+        }
+        let _ = match half_removed {
+            Some(device) => writeln!(
+                self.stdout,
+                "The removal of {device} was interrupted: complete it with `vestibule devices remove`. Until then your \
+                 friendship code is of no use."
+            ),
+            None => writeln!(
+                self.stdout,
+                "What a removed device knew at the queuing service could not be replaced yet: the next `vestibule status` \
+                 tries again."
             ),
         };
     }
