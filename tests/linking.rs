@@ -18,6 +18,7 @@ mod cuts;
 mod deletions;
 mod households;
 mod messages;
+mod rotation;
 
 const PASSWORD: &str = "correct horse";
 

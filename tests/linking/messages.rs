@@ -67,3 +67,24 @@ async fn every_device_of_a_user_can_write() {
     let said = |device: &str| ("alice@localhost".to_owned(), device.to_owned());
     assert_eq!(received_by(&bobs, "phone").await, [said("phone"), said("laptop")]);
 }
+
+#[tokio::test]
+async fn a_device_that_was_removed_gets_nothing_more() {
+    let cloud = Arc::new(TestCloud::start().await);
+    let alices = Household::new(&cloud, "alice@localhost").await;
+    alices.link("laptop", "phone").await.unwrap();
+    let bobs = Household::new(&cloud, "bob@localhost").await;
+    let old_code = alices.client("laptop").friendship_code().unwrap();
+    send(bobs.client("phone"), &alices, "laptop", "before").await.1.unwrap();
+    alices.client("laptop").remove_device("phone", password()).await.unwrap();
+
+    let refused = bobs.client("phone").send_message(&old_code, "hello".parse().unwrap(), |_| ()).await.unwrap_err();
+    assert_eq!(refused.urn(), ProblemType::FriendshipTokenUnknown.urn());
+    let (told, result) = send(bobs.client("phone"), &alices, "laptop", "after").await;
+    result.unwrap();
+    assert_eq!(told.map(|sent| (sent.devices, sent.unreachable)), Some((1, 0)));
+    let said = |text: &str| ("bob@localhost".to_owned(), text.to_owned());
+    assert_eq!(received_by(&alices, "laptop").await, [said("before"), said("after")]);
+    let refused = alices.client("phone").receive().await.unwrap_err();
+    assert_eq!(refused.urn(), ProblemType::QueueUnknown.urn());
+}
