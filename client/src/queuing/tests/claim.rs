@@ -222,10 +222,11 @@ async fn a_key_package_with_the_identity_of_another_is_refused() {
 async fn an_expired_package_is_refused() {
     let (_, code, bob) = friends().await;
     bob.clock.advance(85 * DAY);
-    let mut deployment = bob.service.deployment();
-    deployment.tokens.replace_keys(bob.clock.now(), &mut StdRng::seed_from_u64(9));
-    deployment.tokens.forget_everybody();
-    drop(deployment);
+    {
+        let tokens = &mut bob.service.deployment().tokens;
+        tokens.replace_keys(bob.clock.now(), &mut StdRng::seed_from_u64(9));
+        tokens.forget_everybody();
+    }
     assert_eq!(refused(&bob, &code, |packages| packages).await, ClaimError::Package(PackageError::Expired));
 }
 
