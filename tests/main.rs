@@ -10,6 +10,7 @@ mod identity;
 mod key_server;
 mod linking;
 mod listening;
+mod messages;
 mod permissions;
 mod provisioning;
 mod queues;

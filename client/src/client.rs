@@ -1,8 +1,10 @@
 //! A client: a home directory, a server, and what can be done with them.
 
+mod account;
 mod devices;
 mod key_server;
 mod linking;
+mod messages;
 mod options;
 mod rendezvous;
 
@@ -100,10 +102,11 @@ impl Client {
     /// Says who this device is, as far as the authentication service is concerned. Nobody is asked.
     ///
     /// # Errors
-    /// [`Error::NotRegistered`], [`Error::RegistrationUnderWay`], [`Error::Home`].
+    /// [`Error::NotRegistered`], [`Error::RegistrationUnderWay`], [`Error::DeletionUnderWay`], [`Error::Home`].
     pub fn status(&self) -> Result<Status, Error> {
         let state = self.load()?.ok_or(Error::NotRegistered)?;
         let account = state.account.ok_or(Error::NotRegistered)?;
+        account.check_not_being_deleted()?;
         let Some(client_credential) = account.client_credential() else {
             return Err(account.incomplete());
         };
@@ -215,6 +218,13 @@ impl Client {
 
     /// What a client that has an account works with.
     pub(crate) fn session(&self) -> Result<Session<'_>, Error> {
+        let session = self.session_even_of_deleted()?;
+        session.account().check_not_being_deleted()?;
+        Ok(session)
+    }
+
+    /// The same, whether the account is being deleted or not.
+    fn session_even_of_deleted(&self) -> Result<Session<'_>, Error> {
         let home = self.home.as_ref().ok_or(Error::NotRegistered)?;
         let state = home.load()?.ok_or(Error::NotRegistered)?;
         let trusted_root = self.trusted_root(Some(&state))?;
@@ -312,6 +322,7 @@ fn check_device_name(device_name: &str) -> Result<(), Error> {
 
 /// A home has one account.
 fn check_user_name(account: &Account, user_name: &UserName) -> Result<(), Error> {
+    account.check_not_being_deleted()?;
     match (account.user_name == *user_name, account.is_registered()) {
         (_, true) if account.is_linked() => Err(Error::AlreadyLinked(account.user_name.clone())),
         (_, false) if account.is_linked() => Err(account.incomplete()),

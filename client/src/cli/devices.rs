@@ -7,6 +7,7 @@ use super::report::Report;
 use crate::client::Client;
 use crate::error::Error;
 use crate::password::PasswordUse;
+use crate::queuing::KeyPackageSupply;
 
 /// Lists the devices, or removes one.
 pub(super) async fn execute_devices(
@@ -44,11 +45,19 @@ pub(super) async fn execute_identity(
 pub(super) async fn execute_status(mut client: Client, report: &mut Report<'_>) -> Result<(), CommandError> {
     client.status()?;
     let changes = client.catch_up().await;
-    let supply = client.refill_key_packages().await;
+    let is_over = matches!(changes, Err(Error::DeviceRemoved(_) | Error::AccountDeleted(_)));
+    let supply = if is_over { client.key_package_supply().await } else { refill_key_packages(&mut client).await };
+    let tokens = if is_over { client.tokens() } else { client.refill_tokens().await };
     // The credential may have been renewed.
-    report.status(&client.status()?, &changes, &supply);
+    report.status(&client.status()?, &changes, &supply, &tokens);
     match changes {
-        Err(error @ Error::DeviceRemoved(_)) => Err(error.into()),
+        Err(error) if is_over => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// A device that was linked may not be known to the queuing service yet.
+async fn refill_key_packages(client: &mut Client) -> Result<KeyPackageSupply, Error> {
+    client.join_queuing_service(|_| ()).await?;
+    client.refill_key_packages().await
 }

@@ -14,9 +14,9 @@ impl Client {
     /// interrupted removal or linking has left. An account of before there were identities gets one.
     ///
     /// # Errors
-    /// [`Error::DeviceRemoved`] if this device is not one of the user's any more; [`Error::Identity`]; [`Error::NotRegistered`],
-    /// [`Error::RegistrationUnderWay`], [`Error::LinkingUnderWay`], [`Error::Api`], [`Error::Credentials`],
-    /// [`Error::Home`].
+    /// [`Error::DeviceRemoved`] if this device is not one of the user's any more, [`Error::AccountDeleted`] if there is no such
+    /// user any more; [`Error::Identity`]; [`Error::NotRegistered`], [`Error::RegistrationUnderWay`],
+    /// [`Error::LinkingUnderWay`], [`Error::DeletionUnderWay`], [`Error::Api`], [`Error::Credentials`], [`Error::Home`].
     pub async fn catch_up(&mut self) -> Result<Vec<DeviceChange>, Error> {
         let is_linking = self.leftover()?.is_some_and(|leftover| leftover.can_go_on());
         let mut session = self.own_session()?;

@@ -44,6 +44,8 @@ impl Home {
             }
         }
         let json: Zeroizing<Vec<u8>> = serde_json::to_vec(&json).unwrap().into();
+        // Tokens came later than any of these.
+        self.remove_wallet().unwrap();
         if version == 3 {
             return self.replace(Kind::State, &state_path(&self.directory), json).unwrap();
         }

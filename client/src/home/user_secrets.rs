@@ -78,6 +78,11 @@ impl Clone for UserSecrets {
 }
 
 impl Account {
+    /// What this client would share with the user's others, whether the pseudonym exists yet or not.
+    pub(crate) fn own_secrets(&self) -> Option<&UserSecrets> {
+        self.pseudonym.as_ref().map(|pseudonym| &pseudonym.user_secrets).or(self.user_secrets.as_ref())
+    }
+
     /// What the user's clients share; none before the pseudonym exists.
     pub(crate) fn shared_secrets(&self) -> Option<&UserSecrets> {
         let pseudonym = self.pseudonym.as_ref().filter(|_| self.is_linked() || self.has_pseudonym());

@@ -46,6 +46,11 @@ impl OwnKeys {
     }
 }
 
+/// Whether the client's leaf has the label that says what is so.
+pub(super) fn is_labelled(account: &Account) -> bool {
+    own_leaf_label(account).is_some()
+}
+
 /// The label that stands in the client's leaf already: as long as it says the same there is no need for another.
 fn own_leaf_label(account: &Account) -> Option<Bytes> {
     let identity = account.identity.as_ref()?;

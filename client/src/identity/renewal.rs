@@ -11,7 +11,8 @@ use vestibule_protocol::endpoint::{AddClient, AddClientRequest, ClientPath, GetC
 use vestibule_protocol::signed::Unverified;
 use vestibule_protocol::time::{DAY, Timestamp};
 
-use super::commit;
+use super::own::is_labelled;
+use super::{catch_up, commit};
 use crate::chain::{Chain, CredentialsError};
 use crate::error::Error;
 use crate::home::{Account, AuthenticationServiceState, KeptRequest, Renewal};
@@ -29,6 +30,20 @@ pub(crate) async fn renew(session: &mut Session<'_>) -> Result<(), Error> {
     if session.account().renewal.is_some() {
         complete(session).await?;
     }
+    update_leaf(session).await
+}
+
+/// Sees to it that the client's leaf has the label that says what is so, which the user's other devices go by.
+pub(crate) async fn ensure_labelled(session: &mut Session<'_>) -> Result<(), Error> {
+    if is_labelled(session.account()) {
+        return Ok(());
+    }
+    catch_up(session).await?;
+    update_leaf(session).await
+}
+
+/// Commits the client's credential and label, if its leaf has others.
+async fn update_leaf(session: &mut Session<'_>) -> Result<(), Error> {
     let credential = session.account().client_credential().cloned();
     commit(session, move |identity, keys, randomness| {
         let own = identity.follower().member(keys.client_id().uuid);

@@ -32,9 +32,14 @@ pub struct ClaimedKeyPackage {
     pub key_package: Bytes,
 }
 
+/// Claims a KeyPackage of each of the clients of the user whom `code` names, for the application.
+pub(crate) async fn claim(session: &Session<'_>, code: &FriendshipCode) -> Result<Vec<ClaimedKeyPackage>, Error> {
+    Ok(claim_packages(session, code).await?.iter().map(ClaimedKeyPackage::of).collect())
+}
+
 /// Claims a KeyPackage of each of the clients of the user whom `code` names. If the answer is lost, its packages are, and the
 /// token: the claim is then sent with another, and takes the next.
-pub(crate) async fn claim(session: &Session<'_>, code: &FriendshipCode) -> Result<Vec<ClaimedKeyPackage>, Error> {
+pub(crate) async fn claim_packages(session: &Session<'_>, code: &FriendshipCode) -> Result<Vec<ClaimedPackage>, Error> {
     // First what the answer will be judged by: packages that cannot be judged would be wasted.
     let offered = session.authentication_service.call::<GetCredentials>(&(), &[]).await?;
     let domain = code.user_name.domain();
@@ -55,7 +60,7 @@ pub(crate) async fn claim(session: &Session<'_>, code: &FriendshipCode) -> Resul
             break;
         }
     }
-    Ok(outcome?.iter().map(ClaimedKeyPackage::of).collect())
+    Ok(outcome?)
 }
 
 impl ClaimedKeyPackage {

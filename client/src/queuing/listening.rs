@@ -78,7 +78,6 @@ impl Listener {
     ///
     /// # Errors
     /// [`Error::RegistrationUnderWay`], [`Error::NotAtQueuingService`] if the client has no queue.
-    #[allow(dead_code, reason = "what follows a queue comes with reading it")]
     pub(crate) fn new(session: &Session<'_>) -> Result<Self, Error> {
         let client = OwnClient::of(session.account())?;
         let key = client.pseudonym.client_record_key.to_secret_bytes();
@@ -107,7 +106,6 @@ impl Listener {
     ///
     /// # Errors
     /// [`Error::Listening`], [`Error::Api`].
-    #[allow(dead_code, reason = "what follows a queue comes with reading it")]
     pub(crate) async fn notice(&mut self) -> Result<(), Error> {
         loop {
             let is_time = match self.connection {

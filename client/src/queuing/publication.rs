@@ -22,7 +22,7 @@ pub const DEFAULT_KEY_PACKAGES: usize = MAX_KEY_PACKAGES;
 
 /// For how many days the private parts of KeyPackages are kept after these have expired: who was added to a group in the
 /// last minute may have been away since.
-const DAYS_KEPT_AFTER_EXPIRY: u32 = 30;
+pub(crate) const DAYS_KEPT_AFTER_EXPIRY: u32 = 30;
 
 /// KeyPackages that were published.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,7 +121,8 @@ async fn make(session: &Session<'_>, count: usize) -> Result<Vec<NewPackage>, Er
     Ok(packages)
 }
 
-fn client_credential(account: &Account, chain: &Chain, now: Timestamp) -> Result<ClientCredential, Error> {
+/// The client's own credential, as long as it holds.
+pub(crate) fn client_credential(account: &Account, chain: &Chain, now: Timestamp) -> Result<ClientCredential, Error> {
     let credential = account.client_credential().ok_or_else(|| account.incomplete())?;
     ClientCredential::verify_chain(&credential.0, &chain.intermediate, now).map_err(Error::OwnCredentialUnusable)
 }

@@ -127,7 +127,6 @@ async fn an_account_of_before_there_was_a_queuing_service_gets_its_pseudonym() {
     let first = device.register(ALICE).await.result.unwrap();
     let home = Home::open(device.home.path(), Randomness::system(), Fuse::none()).unwrap().unwrap();
     home.store_version(1);
-    std::fs::remove_file(device.home.path().join("tokens")).unwrap();
     device.service.deployment().identities.clear();
     assert!(device.client().status().is_ok());
     assert!(matches!(device.client().key_package_supply().await, Err(Error::RegistrationUnderWay(_))));

@@ -20,12 +20,11 @@ use vestibule_protocol::queue::{QueueKeys, RatchetKey};
 use vestibule_protocol::time::Timestamp;
 
 use super::Registration;
-use super::queuing_service::new_pseudonym;
 use crate::chain::Chain;
 use crate::error::Error;
 use crate::home::{Account, AuthenticationServiceState, ConnectionKey, KeptRequest, OwnQueue};
 use crate::password::{PasswordSource, PasswordUse};
-use crate::queuing::get_keys;
+use crate::queuing::{get_keys, new_user};
 use vestibule_protocol::randomness::Randomness;
 
 /// How many connection packages a new user brings: so many strangers can make contact before the client must look
@@ -177,11 +176,12 @@ impl Application {
                 client_credential_csr: self.csr.to_bytes(),
             },
             key_server: None,
-            pseudonym: Some(new_pseudonym(randomness)),
+            pseudonym: Some(new_user(randomness)),
             user_secrets: None,
             identity: None,
             renewal: None,
             approval: None,
+            deletion: None,
         }
     }
 }

@@ -82,7 +82,7 @@ async fn a_wallet_is_filled_up_when_it_is_low() {
     assert_eq!(device.client().tokens().unwrap(), Tokens { available: 0, next_allowance_at: None });
     assert_eq!(device.client().refill_tokens().await.unwrap().available, TOKEN_BATCH_SIZE);
     assert_eq!(device.client().refill_tokens().await.unwrap().available, TOKEN_BATCH_SIZE, "it is not low");
-    assert_eq!(device.service.deployment().tokens.batches_left, 1);
+    assert_eq!(device.service.deployment().tokens.batches_taken(), 1);
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn a_batch_whose_answer_was_lost_is_asked_for_again_with_the_same_bytes() 
     assert!(error.to_string().contains("lost"), "{error}");
     assert_eq!(device.client().refill_tokens().await.unwrap().available, TOKEN_BATCH_SIZE);
     let deployment = device.service.deployment();
-    assert_eq!(deployment.tokens.batches_left, 1, "one batch was taken");
+    assert_eq!(deployment.tokens.batches_taken(), 1, "one batch was taken");
     let mut bodies: Vec<_> = deployment.requests.iter().filter(|sent| sent.path == "/v1/as/tokens").collect();
     bodies.dedup_by(|left, right| left.body == right.body);
     assert_eq!(bodies.len(), 1);
@@ -122,7 +122,7 @@ async fn wherever_taking_tokens_is_stopped_the_next_run_has_them() {
         };
         assert!(error.is_stopped(), "{error}");
         assert_eq!(device.client().refill_tokens().await.unwrap().available, TOKEN_BATCH_SIZE, "stopped at {breath}");
-        assert_eq!(device.service.deployment().tokens.batches_left, 1, "stopped at {breath}");
+        assert_eq!(device.service.deployment().tokens.batches_taken(), 1, "stopped at {breath}");
     }
 }
 
@@ -139,7 +139,7 @@ async fn a_request_under_a_key_that_was_replaced_is_made_anew() {
 #[tokio::test]
 async fn a_client_that_has_had_its_allowance_waits_for_the_next() {
     let device = registered().await;
-    device.service.deployment().tokens.batches_left = 0;
+    device.service.deployment().tokens.allowance = 0;
     let tomorrow = device.clock.now().saturating_add(DAY);
     let expected = Tokens { available: 0, next_allowance_at: Some(tomorrow) };
     assert_eq!(device.client().refill_tokens().await.unwrap(), expected);
@@ -150,7 +150,7 @@ async fn a_client_that_has_had_its_allowance_waits_for_the_next() {
     assert_eq!(error.urn(), "urn:vestibule:client:no-tokens-left");
 
     device.clock.advance(DAY);
-    device.service.deployment().tokens.batches_left = 1;
+    device.service.deployment().tokens.allowance = 1;
     assert_eq!(device.client().refill_tokens().await.unwrap().available, TOKEN_BATCH_SIZE);
 }
 
@@ -169,7 +169,7 @@ async fn keys_and_answers_that_could_mark_the_client_are_refused() {
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(error.urn(), "urn:vestibule:client:tokens-refused");
     }
-    assert_eq!(device.service.deployment().tokens.batches_left, 2, "nothing was asked for");
+    assert_eq!(device.service.deployment().tokens.batches_taken(), 0, "nothing was asked for");
 
     // An answer that another key made.
     let other = Device::of_deployment(2).service;

@@ -128,7 +128,7 @@ impl Maker {
             friendship_encryption_key: &code.encryption_key,
             client_record_key: &pseudonym.client_record_key,
             push_token_key: &pseudonym.push_token_key,
-            queue_config_key: &pseudonym.queue.decryption_key.public_key(),
+            queue_config_key: &pseudonym.queue.as_ref().unwrap().decryption_key.public_key(),
         };
         maker.make(false, now, &mut Randomness::system()).unwrap().add_package
     }

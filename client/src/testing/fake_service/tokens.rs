@@ -9,7 +9,7 @@ use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::endpoint::{GetQsKeysResponse, IssueTokensRequest, IssueTokensResponse};
 use vestibule_protocol::name::Domain;
 use vestibule_protocol::problem::{Problem, ProblemType};
-use vestibule_protocol::request_signature::{RequestSignature, Service};
+use vestibule_protocol::request_signature::Service;
 use vestibule_protocol::time::{DAY, Timestamp};
 use vestibule_protocol::token_key::PublishedTokenKey;
 use vestibule_tokens::http::read_authorization;
@@ -24,8 +24,10 @@ pub(crate) struct FakeTokens {
     pub(crate) keys: IssuerKeys,
     pub(crate) published: Vec<PublishedTokenKey>,
     pub(crate) challenge: TokenChallenge,
-    /// How many batches a client may still take.
-    pub(crate) batches_left: usize,
+    /// How many batches each client may take.
+    pub(crate) allowance: usize,
+    /// How many each has taken.
+    taken: BTreeMap<String, usize>,
     /// The answers, by the digests of the requests.
     answers: BTreeMap<[u8; 32], Value>,
     /// The requests that were paid for, by the nonces of the tokens.
@@ -41,7 +43,8 @@ impl FakeTokens {
             published: document.published(),
             keys: document.open().unwrap(),
             challenge: TokenChallenge::of(Service::Queuing, domain),
-            batches_left: BATCHES,
+            allowance: BATCHES,
+            taken: BTreeMap::new(),
             answers: BTreeMap::new(),
             spent: BTreeMap::new(),
             refusals: Vec::new(),
@@ -50,7 +53,7 @@ impl FakeTokens {
 
     /// Gives everybody a new allowance, and takes every token for one that was not spent.
     pub(crate) fn forget_everybody(&mut self) {
-        self.batches_left = BATCHES;
+        self.taken.clear();
         self.spent.clear();
     }
 
@@ -66,19 +69,19 @@ impl FakeTokens {
         json!(GetQsKeysResponse { token_keys: self.published.clone(), token_challenge, ..keys })
     }
 
-    pub(super) fn issue(
-        &mut self,
-        request: &Request,
-        signature: &RequestSignature,
-        now: Timestamp,
-    ) -> Result<Value, Problem> {
+    /// How many batches were taken, by all clients together.
+    pub(crate) fn batches_taken(&self) -> usize {
+        self.taken.values().sum()
+    }
+
+    pub(super) fn issue(&mut self, request: &Request, now: Timestamp) -> Result<Value, Problem> {
         let body: IssueTokensRequest = serde_json::from_slice(&request.body).unwrap();
-        assert_eq!(signature.key_id(), body.client_id.to_string());
         let digest = Sha256::digest(&request.body).into();
         if let Some(answer) = self.answers.get(&digest) {
             return Ok(answer.clone());
         }
-        if self.batches_left == 0 {
+        let taken = self.taken.entry(body.client_id.to_string()).or_default();
+        if *taken >= self.allowance {
             let problem = Problem::new(ProblemType::TokenAllowanceUsedUp, "no more");
             return Err(problem.retry_after(DAY.as_secs()));
         }
@@ -86,8 +89,8 @@ impl FakeTokens {
             IssueError::Malformed => Problem::new(ProblemType::TokenRequestInvalid, error),
             IssueError::KeyNotCurrent => Problem::new(ProblemType::TokenKeyNotCurrent, error),
         })?;
-        self.batches_left -= 1;
-        let next_allowance_at = if self.batches_left > 0 { now } else { now.saturating_add(DAY) };
+        *taken += 1;
+        let next_allowance_at = if *taken < self.allowance { now } else { now.saturating_add(DAY) };
         let answer = json!(IssueTokensResponse { token_response: Bytes(token_response), next_allowance_at });
         self.answers.insert(digest, answer.clone());
         Ok(answer)
