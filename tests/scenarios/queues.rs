@@ -61,7 +61,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                         answer
                     })
                 });
-                Prepared { settled: without_connections_and_tokens, ..prepared }
+                Prepared { settled: listening::without_connections, ..prepared }
             })
         },
         budget: 2,
@@ -145,11 +145,6 @@ fn without_fresh_randomness(mut item: Value) -> Option<Value> {
     attributes.remove("ciphertext");
     attributes.remove("ratchet_key");
     Some(item)
-}
-
-/// An item without the connections and the tokens, which are others every time.
-fn without_connections_and_tokens(item: Value) -> Option<Value> {
-    if item["sk"]["S"] == "TOKEN" { None } else { listening::without_connections(item) }
 }
 
 /// An item without what claims wear out.
