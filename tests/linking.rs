@@ -17,6 +17,7 @@ use vestibule_tests::TestCloud;
 mod cuts;
 mod deletions;
 mod households;
+mod rotation;
 
 const PASSWORD: &str = "correct horse";
 

@@ -7,7 +7,7 @@ mod interoperability;
 mod races;
 mod records;
 mod removed_devices;
-mod separation;
+pub(crate) mod separation;
 
 use serde_json::Value;
 use vestibule_protocol::encoding;

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `stage` | `name` (`initiate`, `finish`, `identity`, `key-server`, `queuing-service`, `key-packages`; with `link` the last two), `state` (`started`, `resumed`, `done`) |
 //! | `registered` | `user_name`, `client_id`, `qs_user_id`, `qs_client_id` |
-//! | `status` | `user_name`, `device`, `credential_expires_at` (RFC 3339, UTC), `device_changes` (since the last time; a list of `change` (`added`, `confirmed`, `removed`), `name`, `client_id`), `key_packages` (`remaining`, `last_resort_uses`), `tokens` (`available`, `next_allowance_at`) |
+//! | `status` | `user_name`, `device`, `credential_expires_at` (RFC 3339, UTC), `device_changes` (since the last time; a list of `change` (`added`, `confirmed`, `removed`, `unreadable`: what it told of the keys that all share could not be taken), `name`, `client_id`), `key_packages` (`remaining`, `last_resort_uses`), `tokens` (`available`, `next_allowance_at`) |
 //! | `published` | `count` (of those that are claimed once each), `last_resort` (`true`: there always is one beside them) |
 //! | `friendship-code` | `code` |
 //! | `claimed` | `packages` (a list of `key_package_ref`, `last_resort`, `user_name`) |
@@ -29,8 +29,9 @@
 //! | `linked` | `user_name`, `client_id`, `device`; at the new device, stages follow |
 //! | `aborted` | `reason`: of the connection `connection-ended`, `cancelled`, `peer-cancelled`, `expired`, `state-lost`, `tampered`, `relay-misbehaved`, `refused`; of the linking `declined`, `peer-declined`, `another-user`, `another-root`, `request-refused`, `credential-refused`, `key-package-refused`, `handover-refused`, `client-limit`, `approver-removed`, `not-confirmed`, `protocol-violation`, `failed` |
 //! | `devices` | `devices` (a list of `name`, `client_id`, `added_at` (RFC 3339, UTC), `confirmed`, `this`) |
-//! | `device-removed` | `name`, `client_id` |
-//! | `identity-reset` | `generation`, `removed` (`name`, `client_id`; `null` if no device had to be) |
+//! | `device-removed` | `name`, `client_id`, `keys` (what it knew is `rotated`, or that is still `pending`; `not-needed` without the queuing service) |
+//! | `identity-reset` | `generation`, `removed` (`name`, `client_id`, `keys`; `null` if no device had to be) |
+//! | `rotation-pending` | after `status`, if what a removed device knew is not replaced: `half_removed` (`name`, `client_id` of a device whose removal was interrupted, or `null`) |
 //! | `error` | `problem` (a URN: the server's problem type or one of [`Error::urn`]'s), `detail` |
 //!
 //! If the supply is not known, `key_packages` is `null` and `key_packages_problem` says why, as an error's `problem` does; the

@@ -44,6 +44,7 @@ mod messages;
 mod pseudonym;
 mod rendezvous;
 mod sealing;
+mod sharing;
 mod state;
 mod tokens;
 mod user_secrets;
@@ -58,6 +59,7 @@ pub(crate) use linking::{AddedClient, Approval, Renewal};
 pub(crate) use pseudonym::{Generation, Pseudonym, PublicationUnderWay, Publications, QueuingServiceState};
 pub(crate) use rendezvous::{ApplicationState, KeptRendezvous, KeptSession, RendezvousToKeep};
 use sealing::{Kind, Under};
+pub(crate) use sharing::{NextSecrets, Rotation, Sharing};
 pub(crate) use state::{Account, AuthenticationServiceState, ConnectionKey, KeptRequest, OwnQueue, State};
 pub(crate) use user_secrets::UserSecrets;
 

@@ -27,7 +27,8 @@
 //! A second device is linked by [`Client::link`] on it and [`Client::approve`] on one that the user has, and then becomes known
 //! to the queuing service, so that friends reach it too. From then on each
 //! follows what the others do when it [catches up](Client::catch_up), [lists](Client::devices) them and can
-//! [remove](Client::remove_device) them. The server orders the changes, and every device checks them.
+//! [remove](Client::remove_device) them, which replaces all that the removed one knew. The server orders the changes, and every
+//! device checks them.
 //!
 //! # Messages
 //!
@@ -87,7 +88,7 @@ pub use deletion::DeletedAccount;
 pub use error::Error;
 pub use fuse::{Fuse, Stopped};
 pub use home::HomeError;
-pub use identity::{Device, DeviceChange, IdentityFailure, IdentityReset};
+pub use identity::{Device, DeviceChange, IdentityFailure, IdentityReset, KeyRotation, Removal};
 pub use key_server::AuditLog;
 pub use linking::{Deciding, Linked, LinkingInteraction, LinkingQuestion, LinkingStep};
 pub use messages::{Received, ReceivedMessage, Sent};

@@ -7,6 +7,7 @@ mod listening;
 mod publication;
 mod record_key;
 mod supply;
+mod user_record;
 
 pub use claim::ClaimedKeyPackage;
 pub(crate) use claim::{claim, claim_packages};
@@ -15,11 +16,14 @@ pub use keys::QsKeysError;
 pub(crate) use keys::get_keys;
 pub(crate) use listening::Listener;
 pub use listening::ListeningError;
-pub(crate) use publication::{DAYS_KEPT_AFTER_EXPIRY, client_credential, ensure_published, publish};
+pub(crate) use publication::{
+    DAYS_KEPT_AFTER_EXPIRY, client_credential, ensure_published, publish, publish_after_rotation,
+};
 pub use publication::{DEFAULT_KEY_PACKAGES, Published};
 pub(crate) use record_key::learn_record_key;
 pub use supply::{KeyPackageSupply, LOW_SUPPLY};
 pub(crate) use supply::{refill, supply};
+pub(crate) use user_record::{UserRecord, is_not_ours, update_request};
 
 use vestibule_protocol::endpoint::QsClientPath;
 use vestibule_protocol::keys::QsClientRecordKey;

@@ -25,7 +25,7 @@ mod fake_mailbox;
 mod fake_rendezvous;
 mod fake_service;
 
-pub(crate) use devices::link;
+pub(crate) use devices::{leave_queuing_service, link};
 pub(crate) use fake_rendezvous::{FakeRendezvous, Mishap, Planned};
 pub(crate) use fake_service::FakeService;
 

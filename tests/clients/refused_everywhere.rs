@@ -30,7 +30,13 @@ async fn calls_of(cloud: &TestCloud, client: &mut Applicant, other: &Applicant) 
     let key_server = Service::KeyServer.tag(&cloud.domain());
     let key_id = client.client_id.to_string();
     let opening = opening_call(&opening).signed(&client.client_key, &key_id, &key_server, cloud.now());
-    let start = CommitIdentityRequest { generation: 1, epoch: 0, commit: None, group_info: Bytes(Vec::new()) };
+    let start = CommitIdentityRequest {
+        generation: 1,
+        epoch: 0,
+        commit: None,
+        group_info: Bytes(Vec::new()),
+        encrypted_user_secrets: None,
+    };
     let reset = ResetIdentityRequest { login: no_login(), group_info: Bytes(Vec::new()) };
     let generation = ResetIdentityPath { user_name: client.user_name().clone(), generation: 2 };
     let (_, login) = client.login_call(cloud, LoginOperation::DeleteUser {}, Applicant::PASSWORD);

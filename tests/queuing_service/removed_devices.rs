@@ -8,8 +8,8 @@ use vestibule_tests::listening::Ear;
 use vestibule_tests::queues::sending_call;
 use vestibule_tests::{Call, Pseudonym, TestCloud};
 
-/// Alice's phone, which stays, and her laptop, which was removed: the phone has deleted its client and rotated what both
-/// knew.
+/// Alice's phone, which stays, and her laptop, which was removed: the phone has rotated what both knew and then deleted its
+/// client.
 struct Removal {
     cloud: TestCloud,
     phone: Pseudonym,
@@ -27,7 +27,8 @@ impl Removal {
         laptop.publish(&cloud, 1, 5).await;
         laptop.receive(&cloud, [b"before".to_vec()]).await;
         let (new_key, new_code) = phone.rotation();
-        for call in [laptop.client_deleting_call(&cloud), phone.updating_call(&cloud, &new_key, &new_code)] {
+        let deletion = phone.sign_with(&cloud, &laptop.client_deleting_call(&cloud), &new_key);
+        for call in [phone.updating_call(&cloud, &new_key, &new_code), deletion] {
             let answer = cloud.send(&call).await;
             assert_eq!(answer.status, 200, "{}", answer.text());
         }

@@ -52,9 +52,28 @@ impl TestCloud {
         static TOKENS: Mutex<Vec<Token>> = Mutex::new(Vec::new());
         let mut tokens = TOKENS.lock().unwrap_or_else(PoisonError::into_inner);
         if tokens.is_empty() {
-            *tokens = mint();
+            *tokens = Self::tokens_for(&TokenChallenge::of(Service::Queuing, &domain()));
         }
         tokens.pop().expect("a batch is not empty")
+    }
+
+    /// A batch of such tokens that answer this challenge, whosever it is.
+    pub fn tokens_for(challenge: &TokenChallenge) -> Vec<Token> {
+        let document = read_document::<IssuerKeysDocument>(&token_secret().json).expect("the document decodes");
+        mint(document, challenge)
+    }
+
+    /// A batch of tokens under a key that no deployment has.
+    pub fn forged_tokens(&self) -> Vec<Token> {
+        let document = IssuerKeysDocument::generate(self.now(), &mut StdRng::from_entropy());
+        mint(document, &self.token_challenge())
+    }
+
+    /// The nonces of all tokens that are spent, as they are stored.
+    pub async fn spent_tokens(&self) -> Vec<String> {
+        let items = self.cloud.items("QsTable").await.expect("the table can be read");
+        let nonce = |item: &Value| item["pk"]["S"].as_str()?.strip_prefix("TOKEN#").map(str::to_owned);
+        items.iter().filter_map(nonce).collect()
     }
 
     /// Sends a call that is refused, and checks that it changes nothing; but a claim has spent its token before it is looked
@@ -111,15 +130,13 @@ impl Call {
     }
 }
 
-/// A batch under the key that test clouds start with.
-fn mint() -> Vec<Token> {
+/// A batch under the newest of these keys, without a client that takes it.
+fn mint(document: IssuerKeysDocument, challenge: &TokenChallenge) -> Vec<Token> {
     let now = TestCloud::common_clock().now();
-    let document = read_document::<IssuerKeysDocument>(&token_secret().json).expect("the document decodes");
     let issuer = document.open().expect("the keys are good");
-    let challenge = TokenChallenge::of(Service::Queuing, &domain());
     let batch = TokenBatch::new(issuer.current(now).expect("a key is current"), &mut StdRng::from_entropy());
-    let response = issuer.issue(&batch.request(&challenge), now).expect("the request is right");
-    batch.finish(&challenge, &response).expect("the tokens are good")
+    let response = issuer.issue(&batch.request(challenge), now).expect("the request is right");
+    batch.finish(challenge, &response).expect("the tokens are good")
 }
 
 /// The secret of the issuer that test clouds start with, which follows from a seed.

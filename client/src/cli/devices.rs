@@ -6,6 +6,7 @@ use super::password::PasswordPrompt;
 use super::report::Report;
 use crate::client::Client;
 use crate::error::Error;
+use crate::identity::KeyRotation;
 use crate::password::PasswordUse;
 use crate::queuing::KeyPackageSupply;
 
@@ -50,6 +51,9 @@ pub(super) async fn execute_status(mut client: Client, report: &mut Report<'_>) 
     let tokens = if is_over { client.tokens() } else { client.refill_tokens().await };
     // The credential may have been renewed.
     report.status(&client.status()?, &changes, &supply, &tokens);
+    if client.key_rotation()? == KeyRotation::Pending {
+        report.rotation_pending(client.half_removed_device()?.as_ref());
+    }
     match changes {
         Err(error) if is_over => Err(error.into()),
         _ => Ok(()),

@@ -65,6 +65,9 @@ impl Publications {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Generation {
     pub(crate) number: u64,
+    /// Which rotation of the friendship encryption key whose they are is encrypted under.
+    #[serde(default)]
+    pub(crate) rotation: u64,
     /// When the first of its packages expires.
     pub(crate) not_after: Timestamp,
 }

@@ -7,10 +7,10 @@ use vestibule_protocol::name::UserName;
 use vestibule_protocol::problem::ProblemType;
 
 use super::change::{Sent, keep_pending, send_pending};
+use super::sharing::tell_with;
 use super::{IdentityFailure, OwnKeys, verify_members};
 use crate::api::Api;
 use crate::error::Error;
-use crate::home::PendingChange;
 use crate::session::Session;
 
 /// How often this client tries to enter a generation while others do too.
@@ -126,7 +126,8 @@ pub(super) async fn enter_next(session: &mut Session<'_>) -> Result<(), Error> {
         let own = OwnKeys::of(account, &mut randomness)?;
         let prepared = Identity::prepare_entry(&follower, &group_info.0, &own.keys(account), &mut randomness);
         let prepared = prepared.map_err(IdentityFailure::NotMade)?;
-        keep_pending(session, PendingChange::commit(prepared))?;
+        let entry = tell_with(account, prepared, &mut randomness)?;
+        keep_pending(session, entry)?;
         if send_pending(session).await? == Sent::Accepted {
             return Ok(());
         }

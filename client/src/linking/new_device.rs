@@ -21,7 +21,7 @@ use super::{
 };
 use crate::chain::{Chain, TrustedChains};
 use crate::error::Error;
-use crate::home::{Account, AuthenticationServiceState, IdentityState, Pseudonym, UserSecrets};
+use crate::home::{Account, AuthenticationServiceState, IdentityState, Pseudonym, Sharing, UserSecrets};
 use crate::identity::{
     IdentityFailure, KnownIntermediates, intermediate_under, prepare_update, replay, root_of, see_all,
 };
@@ -315,6 +315,7 @@ fn new_account(
             seen: Vec::new(),
             leaving: Vec::new(),
             excluded: Vec::new(),
+            sharing: Sharing::default(),
         }),
         renewal: None,
         approval: None,

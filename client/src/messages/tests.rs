@@ -20,9 +20,9 @@ const BOB: &str = "bob@localhost";
 async fn friends() -> (Device, FriendshipCode, Device) {
     let alice = Device::of_today();
     let bob = alice.another();
+    alice.service.deployment().tokens.allowance = 1000;
     alice.register(ALICE).await.result.unwrap();
     bob.register(BOB).await.result.unwrap();
-    alice.service.deployment().tokens.allowance = 1000;
     let code = alice.client().friendship_code().unwrap();
     (alice, code, bob)
 }

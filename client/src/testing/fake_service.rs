@@ -16,7 +16,7 @@ use vestibule_protocol::credential::{
 use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::endpoint::{
     FinishRegistrationRequest, FinishRegistrationResponse, GetCredentialsResponse, InitiateRegistrationRequest,
-    InitiateRegistrationResponse, Method, OpenSessionRequest,
+    InitiateRegistrationResponse, OpenSessionRequest,
 };
 use vestibule_protocol::keys::{AsCredentialKey, AsIntermediateCredentialKey, SigningKey};
 use vestibule_protocol::limits::MAX_AS_CREDENTIAL_DAYS;
@@ -32,10 +32,10 @@ mod clients;
 mod identity;
 mod key_server;
 mod listening;
-mod qs_records;
 mod queues;
 mod queuing;
 mod tokens;
+mod user_records;
 
 pub(crate) use clients::FakeClients;
 pub(crate) use identity::FakeIdentity;
@@ -166,11 +166,8 @@ impl FakeService {
             }
             (_, path) if path.starts_with("/v1/qs/users/") => {
                 let signature = deployment.check_signature(request, &self.clock)?;
-                deployment.queuing.check_user_signature(&signature)?;
-                if request.method == Method::Post {
-                    deployment.tokens.redeem(request, self.clock.now())?;
-                }
-                deployment.queuing.answer_about_user(request)
+                let Deployment { tokens, queuing, .. } = deployment;
+                queuing.answer_about_user(request, &signature, || tokens.redeem(request, self.clock.now()))
             }
             ("POST", "/v1/qs/key-packages/claim") => {
                 deployment.tokens.redeem_first(request, self.clock.now())?;
@@ -186,6 +183,10 @@ impl FakeService {
             ("GET", path) if path.starts_with("/v1/qs/clients/") && path.contains("/messages?") => {
                 let signature = deployment.check_signature(request, &self.clock)?;
                 Ok((200, deployment.queues.dequeue(request, &signature)?))
+            }
+            ("DELETE", path) if path.starts_with("/v1/qs/clients/") => {
+                let signature = deployment.check_signature(request, &self.clock)?;
+                Ok((200, deployment.queuing.delete_client(request, &signature)?))
             }
             (method, path) if path.starts_with("/v1/qs/clients/") && path.ends_with("/key-packages") => {
                 let signature = deployment.check_signature(request, &self.clock)?;

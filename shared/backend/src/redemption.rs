@@ -2,15 +2,17 @@
 //!
 //! | pk | sk | attributes |
 //! |---|---|---|
-//! | `TOKEN#<nonce>` | `TOKEN` | `request_digest` B, `expires_at` N |
+//! | `TOKEN#<nonce>` | `TOKEN` | `request_mac` B, `expires_at` N |
 //!
 //! A token is spent by an item where none was. It goes into the transaction with what it pays for, so that neither happens
 //! without the other; where the work cannot be one transaction, it is spent alone and first. The item knows the request that
-//! it paid for, which is how the same request is recognised when it comes again. It lasts until the token's key ends and
-//! the token is refused anyway: the same time for all tokens of a key.
+//! it paid for, which is how the same request is recognised when it comes again; but it does so under the token, of which it
+//! has no more than the nonce, so that the table says of no request that was seen elsewhere that it was paid for. It lasts
+//! until the token's key ends and the token is refused anyway: the same time for all tokens of a key.
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem};
+use sha2::{Digest as _, Sha256};
 use vestibule_protocol::encoding;
 use vestibule_protocol::endpoint::Endpoint;
 use vestibule_protocol::problem::{Problem, ProblemType, TokenChallengeMembers};
@@ -23,10 +25,11 @@ use crate::dynamodb::{
     EXPIRES_AT, Item, PARTITION_KEY, TransactionPart as _, corrupt_item, failed_call, is_condition_failed, put_new,
     without_retries,
 };
+use crate::keyed_hash::keyed_hash;
 use crate::secret::Secret;
 use crate::{EndpointRequest, Environment, StartError};
 
-const REQUEST_DIGEST: &str = "request_digest";
+const REQUEST_MAC: &str = "request_mac";
 
 /// What takes the tokens of one service.
 pub struct Redemption {
@@ -41,7 +44,7 @@ pub struct Redemption {
 pub struct Payment {
     table: String,
     token: CheckedToken,
-    request_digest: [u8; 32],
+    request_mac: [u8; 32],
     challenge: Option<TokenChallengeMembers>,
 }
 
@@ -86,7 +89,7 @@ impl Redemption {
             refused(ProblemType::TokenMalformed, &"Authorization must present one token of type 5 (RFC 9577)")
         })?;
         let token = token.ok_or_else(missing)?;
-        let token = issuer.check(&token, &self.challenge, now).map_err(|error| {
+        let checked = issuer.check(&token, &self.challenge, now).map_err(|error| {
             let problem_type = match error {
                 RedemptionError::ForAnotherService => ProblemType::TokenForAnotherService,
                 RedemptionError::KeyUnknown => ProblemType::TokenKeyUnknown,
@@ -94,7 +97,8 @@ impl Redemption {
             };
             refused(problem_type, &error)
         })?;
-        Ok(Payment { table: self.table.clone(), token, request_digest: request.digest(), challenge })
+        let request_mac = keyed_hash(&Sha256::digest(token.as_bytes()).into(), &request.identifying_parts());
+        Ok(Payment { table: self.table.clone(), token: checked, request_mac, challenge })
     }
 
     /// Spends a token before the work that it pays for, which has another effect every time: one write. If the work then
@@ -154,8 +158,8 @@ impl Payment {
 
     fn check_spent_item(&self, item: Option<Item>) -> Result<(), Problem> {
         let item = item.unwrap_or_default();
-        let digest = item.get_bytes(REQUEST_DIGEST).ok_or_else(|| corrupt_item("a spent token"))?;
-        if digest == self.request_digest { Ok(()) } else { Err(self.spent()) }
+        let request_mac = item.get_bytes(REQUEST_MAC).ok_or_else(|| corrupt_item("a spent token"))?;
+        if request_mac == self.request_mac { Ok(()) } else { Err(self.spent()) }
     }
 
     fn spent(&self) -> Problem {
@@ -168,7 +172,7 @@ impl Payment {
 
     fn item(&self) -> Item {
         Item::keyed(format!("TOKEN#{}", encoding::encode(&self.token.nonce)), "TOKEN")
-            .bytes(REQUEST_DIGEST, self.request_digest)
+            .bytes(REQUEST_MAC, self.request_mac)
             .time(EXPIRES_AT, self.token.not_after)
     }
 }

@@ -156,7 +156,8 @@ async fn two_devices_print_events_for_scripts() {
     assert_eq!(devices["devices"], json!([listed("laptop", &first, false), listed("tablet", &client_id, true)]));
 
     let removed = pair.run(1, &["--json", "devices", "remove", "tablet", "--password-stdin"]).await;
-    assert_eq!(removed.events(), [json!({"event": "device-removed", "name": "tablet", "client_id": client_id})]);
+    let wanted = json!({"event": "device-removed", "name": "tablet", "client_id": client_id, "keys": "rotated"});
+    assert_eq!(removed.events(), [wanted]);
     let status = pair.run(0, &["--json", "status"]).await;
     assert_eq!(status.exit_code, 1);
     let [status, error] = <[Value; 2]>::try_from(status.events()).unwrap();

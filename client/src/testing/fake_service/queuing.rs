@@ -16,7 +16,7 @@ use vestibule_protocol::keys::{
     AsCredentialKey, HpkePrivateKey, QsClientRecordKey, QsSigningKey, QsUserRecordKey, SigningKey, VerifyingKey,
 };
 use vestibule_protocol::problem::{Problem, ProblemType};
-use vestibule_protocol::queuing::{ClaimAnswer, QsClientRecord, QsKeys, QsUserId};
+use vestibule_protocol::queuing::{ClaimAnswer, QsClientId, QsClientRecord, QsKeys, QsUserId};
 use vestibule_protocol::request_signature::RequestSignature;
 use vestibule_protocol::time::{DAY, Timestamp};
 
@@ -38,8 +38,10 @@ pub(crate) struct FakeQueuingService {
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct QsUser {
     request_digest: [u8; 32],
-    friendship_token_hash: Bytes,
+    pub(crate) friendship_token_hash: Bytes,
     pub(crate) verifying_key: VerifyingKey<QsUserRecordKey>,
+    /// The key before, with the request that replaced it.
+    pub(super) previous: Option<(VerifyingKey<QsUserRecordKey>, [u8; 32])>,
     pub(crate) is_deleted: bool,
 }
 
@@ -90,8 +92,9 @@ impl FakeQueuingService {
 
         let request_digest = Sha256::digest(&request.body).into();
         let friendship_token_hash = body.friendship_token_hash;
-        let user = QsUser { request_digest, friendship_token_hash, verifying_key: key, is_deleted: false };
-        let is_known = self.users.get(&qs_user_id.to_string()).map(|known| *known == user);
+        let user =
+            QsUser { request_digest, friendship_token_hash, verifying_key: key, previous: None, is_deleted: false };
+        let is_known = self.users.get(&qs_user_id.to_string()).map(|known| known.request_digest == request_digest);
         if is_known == Some(false) {
             return Err(Problem::new(ProblemType::QsRecordTaken, "taken"));
         } else if is_known.is_none() {
@@ -101,6 +104,12 @@ impl FakeQueuingService {
             self.clients.insert(qs_client_id.to_string(), client);
         }
         Ok(json!(CreateQsUserResponse { qs_user_id, qs_client_id }))
+    }
+
+    /// Another client of a user, which no device of the user's knows of.
+    pub(crate) fn add_client(&mut self, qs_user_id: &str, verifying_key: VerifyingKey<QsClientRecordKey>) {
+        let client = QsClient::new(qs_user_id, verifying_key, [0; 32]);
+        self.clients.insert(QsClientId::of(&verifying_key).to_string(), client);
     }
 
     pub(super) fn publish(
