@@ -30,6 +30,7 @@ use zeroize::Zeroizing;
 
 use crate::fuse::{Fuse, Stopped};
 
+mod connection_packages;
 mod files;
 mod identity;
 mod json;
@@ -44,6 +45,7 @@ mod state;
 mod tokens;
 mod user_secrets;
 
+pub(crate) use connection_packages::{ConnectionBatch, ConnectionKey, ConnectionPackages, ConnectionPublication};
 pub(crate) use identity::{ChangeKind, IdentityState, PendingChange, SeenDevice};
 pub(crate) use json::to_secret_json;
 pub(crate) use key_packages::PrivateKeyPackages;
@@ -53,7 +55,7 @@ pub(crate) use linking::{AddedClient, Approval, Renewal};
 pub(crate) use pseudonym::{Generation, Pseudonym, PublicationUnderWay, Publications, QueuingServiceState};
 pub(crate) use rendezvous::{ApplicationState, KeptRendezvous, KeptSession, RendezvousToKeep};
 use sealing::{Kind, Under};
-pub(crate) use state::{Account, AuthenticationServiceState, ConnectionKey, KeptRequest, OwnQueue, State};
+pub(crate) use state::{Account, AuthenticationServiceState, KeptRequest, OwnQueue, State};
 pub(crate) use user_secrets::UserSecrets;
 
 /// Why the home directory cannot be used.

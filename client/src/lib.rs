@@ -53,6 +53,7 @@ mod api;
 mod chain;
 pub mod cli;
 mod client;
+mod connection_packages;
 mod error;
 mod fuse;
 mod home;

@@ -45,8 +45,9 @@ pub(super) async fn execute_status(mut client: Client, report: &mut Report<'_>) 
     client.status()?;
     let changes = client.catch_up().await;
     let supply = client.refill_key_packages().await;
+    let connection_packages = client.refill_connection_packages().await;
     // The credential may have been renewed.
-    report.status(&client.status()?, &changes, &supply);
+    report.status(&client.status()?, &changes, &supply, connection_packages.as_ref().err());
     match changes {
         Err(error @ Error::DeviceRemoved(_)) => Err(error.into()),
         _ => Ok(()),

@@ -51,6 +51,8 @@ enum Event<'a> {
         key_packages: Option<Supply>,
         #[serde(skip_serializing_if = "Option::is_none")]
         key_packages_problem: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        connection_packages_problem: Option<String>,
     },
     Published {
         count: usize,
@@ -189,6 +191,7 @@ impl<'a> Report<'a> {
         status: &Status,
         changes: &Result<Vec<DeviceChange>, Error>,
         supply: &Result<KeyPackageSupply, Error>,
+        connection_packages: Option<&Error>,
     ) {
         let expires_at = rfc_3339(status.credential_validity.not_after);
         if self.json {
@@ -202,6 +205,7 @@ impl<'a> Report<'a> {
                     Supply { remaining, last_resort_uses }
                 }),
                 key_packages_problem: supply.as_ref().err().map(Error::urn),
+                connection_packages_problem: connection_packages.map(Error::urn),
             });
         }
         let packages = match supply {
@@ -211,6 +215,7 @@ impl<'a> Report<'a> {
             }
             Err(error) => format!("not known: {error}"),
         };
+        let contact = connection_packages.map(|error| ("contact", format!("strangers may not reach you: {error}")));
         let validity = if status.is_credential_valid { "valid until" } else { "not valid now; it ends on" };
         for (name, value) in [
             ("user", status.user_name.to_string()),
@@ -221,7 +226,10 @@ impl<'a> Report<'a> {
             ("packages", packages),
             ("server", status.server.to_string()),
             ("root", status.trusted_root.to_string()),
-        ] {
+        ]
+        .into_iter()
+        .chain(contact)
+        {
             let _ = writeln!(self.stdout, "{name:<11} {value}");
         }
     }

@@ -29,12 +29,14 @@ use crate::transport::{Request, Response, Sending, Transport};
 
 mod accounts;
 mod clients;
+mod connection_packages;
 mod identity;
 mod key_server;
 mod queuing;
 mod tokens;
 
 pub(crate) use clients::FakeClients;
+use connection_packages::FakeConnectionPackages;
 pub(crate) use identity::FakeIdentity;
 use key_server::FakeKeyServer;
 use queuing::FakeQueuingService;
@@ -53,6 +55,7 @@ pub(crate) struct Deployment {
     pub(crate) intermediate: AsIntermediateCredential,
     pub(crate) users: BTreeMap<String, User>,
     pub(crate) clients: FakeClients,
+    pub(crate) connection_packages: FakeConnectionPackages,
     /// The users' identities, by their names.
     pub(crate) identities: BTreeMap<String, FakeIdentity>,
     pub(crate) key_server: FakeKeyServer,
@@ -95,6 +98,7 @@ impl FakeService {
             intermediate,
             users: BTreeMap::new(),
             clients: FakeClients::default(),
+            connection_packages: FakeConnectionPackages::default(),
             identities: BTreeMap::new(),
             key_server: FakeKeyServer::default(),
             queuing,
@@ -252,6 +256,7 @@ impl Deployment {
         let provisional_client_id = client.client_id.clone();
         let client_id = client.client_id.to_string();
         let credential = provisional.into_client_credential(&self.intermediate_key).to_bytes();
+        self.connection_packages.register(&client_id, &body.connection_packages);
         let user = User {
             user_id: body.user_id,
             client_id,
