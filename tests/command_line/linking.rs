@@ -88,6 +88,7 @@ fn a_laptop_is_linked_by_what_a_person_types_into_a_phone() {
     let status = events(&vestibule(&dev, &home, &["--json", "status"], "")).remove(0);
     assert_eq!(status["device_changes"][0]["change"], "removed");
     assert_eq!(status["key_packages_problem"], "urn:vestibule:client:not-at-queuing-service");
+    assert!(status["connection_packages_problem"].is_null(), "{status}");
 }
 
 #[test]

@@ -3,6 +3,12 @@
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
+use vestibule_protocol::encoding::Bytes;
+use vestibule_protocol::endpoint::{
+    ClaimConnectionPackages, ClaimConnectionPackagesResponse, EnqueueMessage, EnqueueMessageRequest, UserPath,
+};
+use vestibule_protocol::time::DAY;
+use vestibule_tests::{Call, json_body};
 
 use super::*;
 
@@ -22,6 +28,31 @@ async fn a_linked_device_is_as_good_as_the_first() {
     assert_eq!(of_laptop.fingerprint(), of_phone.fingerprint());
     assert!(matches!(laptop.publish_key_packages(1).await, Err(Error::NotAtQueuingService)));
     assert_eq!(phone.key_package_supply().await.unwrap().remaining, 1);
+}
+
+#[tokio::test]
+async fn strangers_reach_every_device_that_has_looked_after_its_connection_packages() {
+    let cloud = Arc::new(TestCloud::start().await);
+    let household = Household::new(&cloud, "alice@localhost").await;
+    household.link("laptop", "phone").await.unwrap();
+    let claim = Call::new::<ClaimConnectionPackages>(&UserPath { user_name: household.user_name.clone() }, Vec::new());
+    for (days, devices) in [(0, 1), (0, 2), (61, 2), (61, 2), (61, 2)] {
+        cloud.cloud.clock().advance(days * DAY);
+        if days > 0 || devices == 2 {
+            for device in ["phone", "laptop"] {
+                household.client(device).refill_connection_packages().await.unwrap();
+            }
+        }
+        let claimed: ClaimConnectionPackagesResponse = cloud.send(&claim).await.success();
+        assert_eq!(claimed.connection_packages.len(), devices);
+    }
+    // Their queues are there as well, though nobody has fetched anything for 183 days.
+    for device in ["phone", "laptop"] {
+        let client_uuid = household.client(device).status().unwrap().client_id.uuid;
+        let request = EnqueueMessageRequest { client_uuid, message: Bytes(b"may I?".to_vec()) };
+        let path = UserPath { user_name: household.user_name.clone() };
+        assert_eq!(cloud.send(&Call::new::<EnqueueMessage>(&path, json_body(&request))).await.status, 200);
+    }
 }
 
 #[tokio::test]

@@ -25,7 +25,8 @@ use crate::server_url::ServerUrl;
 /// The version of [`State`]'s form. Whoever changes the form raises it and reads the older ones too.
 ///
 /// Version 1 knew no queuing service: its accounts have no pseudonym yet. Version 2 knew no key server either, version 3 no
-/// identity and no linked devices, version 4 no linked devices at the queuing service, and direct queues of none. Nothing else differs.
+/// identity and no linked devices, version 4 no linked devices at the queuing service, and no direct queues of theirs; the
+/// keys of connection packages were a list up to then. Nothing else differs.
 const VERSION: u16 = 5;
 
 /// Everything a client keeps.
