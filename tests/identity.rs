@@ -9,4 +9,5 @@ mod races;
 mod refused_commits;
 mod resets;
 mod starts;
+mod user_secrets;
 mod wedged;

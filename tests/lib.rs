@@ -10,6 +10,8 @@ mod cloud;
 pub mod identity;
 #[path = "support/key_server.rs"]
 mod key_server;
+#[path = "support/listening.rs"]
+pub mod listening;
 #[path = "support/log.rs"]
 mod log;
 #[path = "support/pseudonym.rs"]

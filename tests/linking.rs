@@ -15,7 +15,9 @@ use vestibule_protocol::time::Timestamp;
 use vestibule_tests::TestCloud;
 
 mod cuts;
+mod deletions;
 mod households;
+mod rotation;
 
 const PASSWORD: &str = "correct horse";
 
@@ -73,12 +75,15 @@ impl Household {
     }
 
     fn client(&self, device: &str) -> Client {
-        let options = Options::new(self.home(device))
+        Client::open(self.options(device)).unwrap()
+    }
+
+    fn options(&self, device: &str) -> Options {
+        Options::new(self.home(device))
             .server(self.cloud.cloud.url().parse().unwrap())
             .clock(self.cloud.cloud.clock().clone())
             .waiting(self.waiting.clone())
-            .key_packages(1);
-        Client::open(options).unwrap()
+            .key_packages(1)
     }
 
     /// Has one device link another one. Both sides must agree on what came of it.

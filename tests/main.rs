@@ -9,6 +9,8 @@ mod faults;
 mod identity;
 mod key_server;
 mod linking;
+mod listening;
+mod messages;
 mod permissions;
 mod provisioning;
 mod queues;

@@ -65,6 +65,7 @@ async fn what_is_stored_is_what_the_documents_say() {
 #[tokio::test]
 async fn a_queue_lives_while_its_owner_fetches_and_expires_90_days_after_the_month_of_the_last_time() {
     let cloud = TestCloud::start().await;
+    cloud.prolong_token_key();
     let mut alice = alice(&cloud).await;
     let mut inbox = alice.inbox();
     for round in 0..5u8 {

@@ -7,9 +7,10 @@ mod interoperability;
 mod races;
 mod records;
 mod removed_devices;
-mod separation;
+pub(crate) mod separation;
 
 use serde_json::Value;
+use vestibule_protocol::encoding;
 use vestibule_protocol::endpoint::{CreateQsUserResponse, GetKeyPackagesResponse};
 use vestibule_protocol::time::DAY;
 use vestibule_tests::{Pseudonym, TestCloud};
@@ -43,7 +44,9 @@ async fn a_user_is_created_publishes_and_is_found_by_a_friend() {
 #[tokio::test]
 async fn what_is_stored_is_what_the_documents_say() {
     let cloud = TestCloud::start().await;
-    let mut alice = Pseudonym::new(&cloud, "alice@localhost", 1).await.create(&cloud).await;
+    let mut alice = Pseudonym::new(&cloud, "alice@localhost", 1).await;
+    let creation = alice.creating_call(&cloud, &alice.creation());
+    assert_eq!(cloud.send(&creation).await.status, 201);
     alice.publish(&cloud, 1, 2).await;
     let (user, client) = (alice.qs_user_id(), alice.qs_client_id());
     let friendship = alice.code.token.hash();
@@ -52,6 +55,7 @@ async fn what_is_stored_is_what_the_documents_say() {
     let digest = items.iter().map(digest).max().unwrap();
     let mut keys: Vec<_> = items.iter().map(key_of).filter(|key| !key.starts_with("CREDENTIALS")).collect();
     keys.sort();
+    let token = encoding::encode(&creation.token().unwrap().nonce());
     let mut expected = [
         "KEYS / KEYS".to_owned(),
         "KEYS / TOKEN_KEYS".to_owned(),
@@ -62,6 +66,7 @@ async fn what_is_stored_is_what_the_documents_say() {
         format!("CLIENT#{client} / QUEUE"),
         format!("FRIENDSHIP#{friendship} / CLIENT#{client}"),
         format!("FRIENDSHIP#{friendship} / FRIENDSHIP"),
+        format!("TOKEN#{token} / TOKEN"),
     ];
     expected.sort();
     assert_eq!(keys, expected);

@@ -4,6 +4,7 @@
 
 mod clients;
 mod identity;
+mod listening;
 mod qs_records;
 mod queues;
 mod rendezvous;
@@ -16,8 +17,8 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 use vestibule_protocol::endpoint::{
     ClaimKeyPackages, ClaimKeyPackagesResponse, CreateQsUser, Endpoint as _, FinishRegistration, GetCredentials,
-    GetKeyPackages, GetQsKeys, InitiateRegistration, OpenSession, PublishKeyPackages, PublishKeyPackagesRequest,
-    UseSession,
+    GetKeyPackages, GetQsKeys, GetQsKeysResponse, InitiateRegistration, OpenSession, PublishKeyPackages,
+    PublishKeyPackagesRequest, UseSession,
 };
 use vestibule_protocol::key_server::{
     DeleteStorageKey, Operation, ReadAuditLog, Request, RetrieveStorageKey, StorageKey,
@@ -191,7 +192,19 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         function: GetQsKeys::DESCRIPTION.function,
-        prepare: |_| Box::pin(async { Prepared::new(|_| Call::new::<GetQsKeys>(&(), Vec::new())) }),
+        prepare: |_| {
+            Box::pin(async {
+                let call = |_: &TestCloud| Call::new::<GetQsKeys>(&(), Vec::new());
+                Prepared {
+                    // In each cloud one listens elsewhere.
+                    stable: |answer| {
+                        let keys: GetQsKeysResponse = answer.success();
+                        serde_json::json!(GetQsKeysResponse { listen_url: String::new(), ..keys })
+                    },
+                    ..Prepared::new(call)
+                }
+            })
+        },
         budget: 1,
         rate_limits: 0,
         posts: 0,
@@ -201,7 +214,9 @@ const SCENARIOS: &[Scenario] = &[
         prepare: |cloud| {
             Box::pin(async {
                 let alice = Pseudonym::new(cloud, "alice@localhost", 1).await;
-                Prepared::new(move |cloud| alice.creating_call(cloud, &alice.creation()))
+                let call = alice.creating_call(cloud, &alice.creation());
+                // The same token again, as a client does that does not know what became of it.
+                Prepared::new(move |cloud| alice.sign_as_user(cloud, &call))
             })
         },
         budget: 1,
@@ -242,12 +257,13 @@ const SCENARIOS: &[Scenario] = &[
                     // Another package each time, and one may be wasted if an answer gets lost.
                     stable: |answer| answer.success::<ClaimKeyPackagesResponse>().add_packages.len().into(),
                     settled: without_packages,
-                    ..Prepared::new(move |_| call.clone())
+                    // The token of a claim that failed may be spent.
+                    ..Prepared::new(move |_| call.clone().paid())
                 }
             })
         },
-        // A query, and for the one client an update and a delete.
-        budget: 3,
+        // The token, a query, and for the one client an update and a delete.
+        budget: 4,
         rate_limits: 2,
         posts: 0,
     },
@@ -257,7 +273,8 @@ const SCENARIOS: &[Scenario] = &[
 pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
     let of_services = [REGISTRATION, clients::SCENARIOS, identity::SCENARIOS, tokens::SCENARIOS, SCENARIOS];
     let of_queues = [qs_records::SCENARIOS, queues::SCENARIOS];
-    of_services.into_iter().chain(of_queues).chain([rendezvous::SCENARIOS]).flatten()
+    let of_web_sockets = [listening::SCENARIOS, rendezvous::RELAY];
+    of_services.into_iter().chain(of_queues).chain([rendezvous::CODES]).chain(of_web_sockets).flatten()
 }
 
 /// Alice opens a session, as anybody or as one of her clients.
@@ -301,7 +318,7 @@ async fn published(cloud: &TestCloud) -> Pseudonym {
 
 /// An item without what claims wear out.
 fn without_packages(mut item: Value) -> Option<Value> {
-    if item["sk"]["S"].as_str().is_some_and(|key| key.starts_with("KEY_PACKAGE#")) {
+    if item["sk"]["S"].as_str().is_some_and(|key| key.starts_with("KEY_PACKAGE#") || key == "TOKEN") {
         return None;
     }
     let attributes = item.as_object_mut()?;

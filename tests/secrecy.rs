@@ -12,6 +12,7 @@ use vestibule_protocol::endpoint::UseSessionRequest;
 use vestibule_protocol::key_server::StorageKey;
 use vestibule_protocol::login::LoginOperation;
 use vestibule_tests::identity::{Device, identity_call};
+use vestibule_tests::listening::Ear;
 use vestibule_tests::queues::sending_call;
 use vestibule_tests::{Applicant, KeyServerUser, Pseudonym, TestCloud, altered_use, captured_log, removal_of};
 
@@ -219,6 +220,18 @@ async fn nothing_of_a_queue_is_logged() {
             secrets.extend(item.pointer(name).and_then(Value::as_str).map(|text| STANDARD.decode(text).unwrap()));
         }
     }
+    let header = alice.listen_header(&cloud);
+    secrets.push(header.rsplit('.').next().unwrap().as_bytes().to_vec());
+    let mut ear = Ear::open(&cloud, &header).await.unwrap();
+    secrets.push(alice.listener(&cloud).await.unwrap().into_bytes());
+    for fault in [Fault::Gone, Fault::BeforeEffect] {
+        cloud.cloud.inject(move |call| (call.operation == "PostToConnection").then_some(fault));
+        alice.receive(&cloud, [b"hello".to_vec()]).await;
+    }
+    cloud.cloud.clear_faults();
+    alice.receive(&cloud, [b"hello".to_vec()]).await;
+    ear.notice().await;
+    cloud.unlistened(&alice.listener(&cloud).await.unwrap()).await;
     let mut inbox = alice.inbox();
     alice.fetch_all(&cloud, &mut inbox).await;
     let (key, code) = alice.rotation();
@@ -227,7 +240,9 @@ async fn nothing_of_a_queue_is_logged() {
     cloud.send(&alice.record_call(&cloud)).await;
     assert!(secrets.len() >= 9, "keys and ciphertexts of the table are among those looked for");
     let log = captured_log();
-    assert!(log.contains("qs-dequeue") && log.contains("qs-update-user"), "the log is captured: {log}");
+    for function in ["qs-dequeue", "qs-update-user", "qs-listen", "qs-unlisten"] {
+        assert!(log.contains(function), "the log is captured: {log}");
+    }
     for (number, secret) in secrets.iter().enumerate() {
         for spelling in spellings(secret) {
             let is_logged = log.as_bytes().windows(spelling.len()).any(|window| window == spelling);

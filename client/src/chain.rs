@@ -142,6 +142,11 @@ impl TrustedChains {
         &self.intermediates
     }
 
+    /// What is not to be accepted any more.
+    pub(crate) fn revoked(&self) -> &[Fingerprint] {
+        &self.revoked
+    }
+
     /// What other users' credentials are judged by.
     pub(crate) fn trusted(&self) -> TrustedCredentials<'_> {
         TrustedCredentials { intermediates: &self.intermediates, revoked: &self.revoked }

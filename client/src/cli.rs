@@ -7,31 +7,37 @@
 //!
 //! | `event` | fields |
 //! |---|---|
-//! | `stage` | `name` (`initiate`, `finish`, `identity`, `key-server`, `queuing-service`, `key-packages`), `state` (`started`, `resumed`, `done`) |
+//! | `stage` | `name` (`initiate`, `finish`, `identity`, `key-server`, `queuing-service`, `key-packages`; with `link` the last two), `state` (`started`, `resumed`, `done`) |
 //! | `registered` | `user_name`, `client_id`, `qs_user_id`, `qs_client_id` |
-//! | `status` | `user_name`, `device`, `credential_expires_at` (RFC 3339, UTC), `device_changes` (since the last time; a list of `change` (`added`, `confirmed`, `removed`), `name`, `client_id`), `key_packages` (`remaining`, `last_resort_uses`) |
+//! | `status` | `user_name`, `device`, `credential_expires_at` (RFC 3339, UTC), `device_changes` (since the last time; a list of `change` (`added`, `confirmed`, `removed`, `unreadable`: what it told of the keys that all share could not be taken), `name`, `client_id`), `key_packages` (`remaining`, `last_resort_uses`), `tokens` (`available`, `next_allowance_at`) |
 //! | `published` | `count` (of those that are claimed once each), `last_resort` (`true`: there always is one beside them) |
 //! | `friendship-code` | `code` |
 //! | `claimed` | `packages` (a list of `key_package_ref`, `last_resort`, `user_name`) |
+//! | `sent` | `devices` (how many of the friend's devices get it); `unreachable` (how many do not), if there are any |
+//! | `message` | `from` (a user name), `text`, `sequence` (grows; the same again is the same message again) |
+//! | `unreadable` | `count` (of what had come and could not be opened, or was of nobody to be trusted) |
 //! | `storage-key` | `fingerprint` |
 //! | `password-changed` | |
 //! | `audit` | `entries` (a list of `sequence`, `at` (RFC 3339, UTC), `action`, `outcome`, newest first), `chain` (`intact`, `altered`, `unknown`) |
 //! | `unlocked` | `user_name` |
+//! | `tokens` | `available`, `next_allowance_at` (RFC 3339, UTC; `null` if it is now) |
+//! | `account-deleted` | `user_name`, `pseudonym_left` (whether the queuing service still has what only another device could delete) |
 //! | `code` | `words`, `digits`, `uri`, `expires_at` (RFC 3339, UTC) |
 //! | `peer-joined` | |
 //! | `secured` | |
 //! | `approval` | `user_name`, `device`: what there is to be decided, or was with `--yes` |
-//! | `linked` | `user_name`, `client_id`, `device` |
+//! | `linked` | `user_name`, `client_id`, `device`; at the new device, stages follow |
 //! | `aborted` | `reason`: of the connection `connection-ended`, `cancelled`, `peer-cancelled`, `expired`, `state-lost`, `tampered`, `relay-misbehaved`, `refused`; of the linking `declined`, `peer-declined`, `another-user`, `another-root`, `request-refused`, `credential-refused`, `key-package-refused`, `handover-refused`, `client-limit`, `approver-removed`, `not-confirmed`, `protocol-violation`, `failed` |
 //! | `devices` | `devices` (a list of `name`, `client_id`, `added_at` (RFC 3339, UTC), `confirmed`, `this`) |
-//! | `device-removed` | `name`, `client_id` |
-//! | `identity-reset` | `generation`, `removed` (`name`, `client_id`; `null` if no device had to be) |
+//! | `device-removed` | `name`, `client_id`, `keys` (what it knew is `rotated`, or that is still `pending`; `not-needed` without the queuing service) |
+//! | `identity-reset` | `generation`, `removed` (`name`, `client_id`, `keys`; `null` if no device had to be) |
+//! | `rotation-pending` | after `status`, if what a removed device knew is not replaced: `half_removed` (`name`, `client_id` of a device whose removal was interrupted, or `null`) |
 //! | `error` | `problem` (a URN: the server's problem type or one of [`Error::urn`]'s), `detail` |
 //!
 //! If the supply is not known, `key_packages` is `null` and `key_packages_problem` says why, as an error's `problem` does; the
-//! same goes for `device_changes` and `device_changes_problem`. `connection_packages_problem` is there if strangers may not be
-//! able to claim connection packages of this device. A device's `name` and `added_at` are `null` before it has
-//! confirmed itself.
+//! same goes for `device_changes` and `device_changes_problem`, `tokens` and `tokens_problem`. `connection_packages_problem` is
+//! there if strangers may not be able to claim connection packages of this device. A device's `name` and `added_at` are `null`
+//! before it has confirmed itself.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};
@@ -46,9 +52,11 @@ use crate::home::HomeError;
 use crate::password::PasswordUse;
 use crate::server_url::ServerUrlError;
 
+mod account;
 mod arguments;
 mod devices;
 mod linking;
+mod messages;
 mod password;
 mod places;
 mod report;
@@ -62,6 +70,7 @@ use vestibule_protocol::friendship::FriendshipCodeError;
 use vestibule_protocol::name::{NameError, UserName};
 use vestibule_protocol::opaque::Password;
 use vestibule_protocol::rendezvous::PairingError;
+use vestibule_test_messages::MessageTextError;
 use zeroize::Zeroizing;
 
 /// Room for a line that is typed, in bytes: one that fits leaves no copy behind.
@@ -147,9 +156,15 @@ enum CommandError {
     #[error(transparent)]
     FriendshipCode(#[from] FriendshipCodeError),
     #[error(transparent)]
+    MessageText(#[from] MessageTextError),
+    #[error("the messages cannot be printed, and are kept: {0}")]
+    Unprintable(io::Error),
+    #[error(transparent)]
     Pairing(#[from] PairingError),
     #[error("the code that the new device shows is missing, and there is no terminal to ask for it on")]
     CodeMissing,
+    #[error("{0} is not deleted: it was not confirmed")]
+    NotDeleted(UserName),
     #[error("it is not known where your data belongs: name a directory with --home")]
     NoHome,
 }
@@ -162,8 +177,11 @@ impl CommandError {
             Self::Server { .. } => local_urn("invalid-server"),
             Self::TrustedRoot => local_urn("invalid-fingerprint"),
             Self::FriendshipCode(_) => local_urn("invalid-friendship-code"),
+            Self::MessageText(_) => local_urn("invalid-message"),
+            Self::Unprintable(_) => local_urn("output-failed"),
             Self::Pairing(_) => local_urn("invalid-rendezvous-code"),
             Self::CodeMissing => local_urn("nobody-to-ask"),
+            Self::NotDeleted(_) => local_urn("not-confirmed"),
             Self::NoHome => local_urn("home-unusable"),
         }
     }
@@ -217,6 +235,10 @@ async fn execute(
             report.friendship_code(&Client::open(adjust(options))?.friendship_code()?);
             Ok(())
         }
+        Command::Send(send) => messages::execute_send(&send, Client::open(adjust(options))?, report).await,
+        Command::Receive(receive) => {
+            messages::execute_receive(&receive, Client::open(adjust(options))?, report, tokio::signal::ctrl_c()).await
+        }
         Command::StorageKey(StorageKey::Check(of_user)) => {
             let (user_name, mut client) = (of_user.user_name()?, Client::open(adjust(options))?);
             let password = ask_current(&of_user, user_name.as_ref(), &client, prompt)?;
@@ -231,6 +253,10 @@ async fn execute(
             let password = ask_current(&of_user, user_name.as_ref(), &client, prompt)?;
             report.audit(&client.audit_log(user_name.as_ref(), password).await?);
             Ok(())
+        }
+        Command::Tokens => account::execute_tokens(&Client::open(adjust(options))?, report),
+        Command::Account(command) => {
+            account::execute_account(&command, Client::open(adjust(options))?, questions, report, prompt).await
         }
         Command::Unlock(of_user) => execute_unlock(&of_user, adjust(options), report, prompt).await,
     }

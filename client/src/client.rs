@@ -1,8 +1,10 @@
 //! A client: a home directory, a server, and what can be done with them.
 
+mod account;
 mod devices;
 mod key_server;
 mod linking;
+mod messages;
 mod options;
 mod rendezvous;
 
@@ -75,6 +77,7 @@ impl Client {
         let trusted_root = self.trusted_root(state.as_ref())?;
         let connection = self.connection(state.as_ref())?;
         let longest_delay = self.longest_pseudonym_delay(&connection.server);
+        let relay_transport = self.relay_transport();
         let account = state.and_then(|state| state.account);
         if let Some(account) = &account {
             check_user_name(account, user_name)?;
@@ -86,7 +89,7 @@ impl Client {
             unopened => unopened.insert(Home::open_or_create(home, randomness.clone(), fuse.clone())?),
         };
         let registration = Registration {
-            session: Session::new(home, connection, trusted_root, account),
+            session: Session::new(home, connection, relay_transport, trusted_root, account),
             user_name: user_name.clone(),
             device_name: device_name.to_owned(),
             longest_delay,
@@ -100,10 +103,11 @@ impl Client {
     /// Says who this device is, as far as the authentication service is concerned. Nobody is asked.
     ///
     /// # Errors
-    /// [`Error::NotRegistered`], [`Error::RegistrationUnderWay`], [`Error::Home`].
+    /// [`Error::NotRegistered`], [`Error::RegistrationUnderWay`], [`Error::DeletionUnderWay`], [`Error::Home`].
     pub fn status(&self) -> Result<Status, Error> {
         let state = self.load()?.ok_or(Error::NotRegistered)?;
         let account = state.account.ok_or(Error::NotRegistered)?;
+        account.check_not_being_deleted()?;
         let Some(client_credential) = account.client_credential() else {
             return Err(account.incomplete());
         };
@@ -226,12 +230,19 @@ impl Client {
 
     /// What a client that has an account works with.
     pub(crate) fn session(&self) -> Result<Session<'_>, Error> {
+        let session = self.session_even_of_deleted()?;
+        session.account().check_not_being_deleted()?;
+        Ok(session)
+    }
+
+    /// The same, whether the account is being deleted or not.
+    fn session_even_of_deleted(&self) -> Result<Session<'_>, Error> {
         let home = self.home.as_ref().ok_or(Error::NotRegistered)?;
         let state = home.load()?.ok_or(Error::NotRegistered)?;
         let trusted_root = self.trusted_root(Some(&state))?;
         let connection = self.connection(Some(&state))?;
         let account = state.account.ok_or(Error::NotRegistered)?;
-        Ok(Session::new(home, connection, trusted_root, Some(account)))
+        Ok(Session::new(home, connection, self.relay_transport(), trusted_root, Some(account)))
     }
 
     /// What is on disk now: whatever an earlier call left in memory may never have got there.
@@ -323,6 +334,7 @@ fn check_device_name(device_name: &str) -> Result<(), Error> {
 
 /// A home has one account.
 fn check_user_name(account: &Account, user_name: &UserName) -> Result<(), Error> {
+    account.check_not_being_deleted()?;
     match (account.user_name == *user_name, account.is_registered()) {
         (_, true) if account.is_linked() => Err(Error::AlreadyLinked(account.user_name.clone())),
         (_, false) if account.is_linked() => Err(account.incomplete()),

@@ -10,13 +10,15 @@ use vestibule_protocol::linking::Ending;
 use vestibule_protocol::name::UserName;
 use vestibule_protocol::opaque::OpaqueError;
 use vestibule_protocol::problem::ProblemType;
+use vestibule_protocol::queue::ReadingError;
+use vestibule_test_messages::SealingError;
 
 use crate::api::ApiError;
 use crate::chain::CredentialsError;
 use crate::home::HomeError;
 use crate::identity::IdentityFailure;
 use crate::password::PasswordError;
-use crate::queuing::QsKeysError;
+use crate::queuing::{ListeningError, QsKeysError};
 use crate::rendezvous::RendezvousError;
 use crate::tokens::TokensError;
 use crate::transport::TransportError;
@@ -63,6 +65,9 @@ pub enum Error {
     /// The queuing service's own keys are not acceptable.
     #[error(transparent)]
     QsKeys(#[from] QsKeysError),
+    /// Nobody can be told of new messages.
+    #[error(transparent)]
+    Listening(#[from] ListeningError),
     /// The queuing service created another pseudonym than what was asked for.
     #[error("the queuing service's answer is not the one to this device's request")]
     PseudonymForAnotherRequest,
@@ -96,6 +101,18 @@ pub enum Error {
     /// There are no tokens to pay with, or none to be had.
     #[error(transparent)]
     Tokens(#[from] TokensError),
+    /// A message cannot be made.
+    #[error(transparent)]
+    Sealing(#[from] SealingError),
+    /// None of a user's devices has a queue that takes messages.
+    #[error("none of the devices of {0} can be written to: their queues are full, or gone")]
+    Undeliverable(UserName),
+    /// What the queuing service has for this device is not what was put there.
+    #[error("the messages for this device cannot be read: {0}")]
+    Queue(#[from] ReadingError),
+    /// There is no inbox where there was one.
+    #[error("the messages for this device cannot be read: the file 'inbox' in its home is missing")]
+    InboxMissing,
     /// Two devices do not come together.
     #[error(transparent)]
     Rendezvous(#[from] RendezvousError),
@@ -120,12 +137,21 @@ pub enum Error {
     /// The home's account was linked.
     #[error("this device is one of {0}'s already: use another --home for another user")]
     AlreadyLinked(UserName),
-    /// The home's account was linked, and has nothing at the queuing service yet.
-    #[error("this device was linked and is not known to the queuing service yet: use the device you registered with")]
+    /// The home's account was linked, and has nothing at the queuing service yet: `Client::join_queuing_service` is to be
+    /// called again.
+    #[error("this device was linked and is not known to the queuing service yet: run `vestibule status`")]
     NotAtQueuingService,
     /// The client is not one of the user's any more.
     #[error("this device was removed from the devices of {0}")]
     DeviceRemoved(UserName),
+    /// The account is not any more, by the doing of another device.
+    #[error(
+        "the account {0} was deleted with another device: `vestibule account delete` removes what is left of it here"
+    )]
+    AccountDeleted(UserName),
+    /// The account is being deleted.
+    #[error("the account {0} is being deleted: complete that with `vestibule account delete`")]
+    DeletionUnderWay(UserName),
     /// There is no code, and no linking under way.
     #[error("no linking is under way on this device: the code that the new device shows is wanted")]
     NothingToApprove,
@@ -154,14 +180,18 @@ impl Error {
             Self::Home(HomeError::Stopped(_)) | Self::Api(ApiError::Stopped(_)) => "stopped",
             Self::Home(HomeError::Locked(_)) => "home-locked",
             Self::Home(_) => "home-unusable",
-            Self::Api(ApiError::Unreachable { .. }) | Self::Transport(_) => "server-unreachable",
+            Self::Api(ApiError::Unreachable { .. })
+            | Self::Transport(_)
+            | Self::Listening(ListeningError::Unreachable { .. }) => "server-unreachable",
             Self::Api(ApiError::UnexpectedAnswer { .. })
             | Self::ProvisionalCredentialRefused(_)
             | Self::ClientCredentialRefused(_)
             | Self::CredentialForAnotherRequest
             | Self::OpaqueResponseRefused(_)
             | Self::SessionRefused(_)
-            | Self::PseudonymForAnotherRequest => "server-answer-refused",
+            | Self::PseudonymForAnotherRequest
+            | Self::Listening(ListeningError::Url) => "server-answer-refused",
+            Self::Listening(ListeningError::Refused(_)) => "listening-refused",
             Self::WrongPassword => "wrong-password",
             Self::PasswordChangeUncertain(_) => "password-change-uncertain",
             Self::UserNameNeeded => "user-name-needed",
@@ -176,6 +206,9 @@ impl Error {
             Self::NobodyToAsk => "nobody-to-ask",
             Self::Tokens(TokensError::NoneLeft(_)) => "no-tokens-left",
             Self::Tokens(_) => "tokens-refused",
+            Self::Sealing(_) => "message-not-made",
+            Self::Undeliverable(_) => "undeliverable",
+            Self::Queue(_) | Self::InboxMissing => "queue-unreadable",
             Self::Rendezvous(error) => return error.urn(),
             Self::Password(_) => "password-unusable",
             Self::DeviceName(_) => "invalid-device-name",
@@ -185,6 +218,8 @@ impl Error {
             Self::AlreadyLinked(_) => "already-linked",
             Self::NotAtQueuingService => "not-at-queuing-service",
             Self::DeviceRemoved(_) => "device-removed",
+            Self::AccountDeleted(_) => "account-deleted",
+            Self::DeletionUnderWay(_) => "deletion-under-way",
             Self::NothingToApprove => "nothing-to-approve",
             Self::NoSuchDevice => "no-such-device",
             Self::SeveralSuchDevices => "several-such-devices",

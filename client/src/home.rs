@@ -11,6 +11,8 @@
 //! | `key-packages-<generation>` | the private parts of a generation of KeyPackages, sealed under the state key |
 //! | `rendezvous` | the state of a rendezvous, for as long as it lasts, sealed under the state key |
 //! | `tokens` | the tokens to pay with, sealed under the state key |
+//! | `inbox` | the client's end of its queue and the messages from it that the application has not acknowledged, sealed under the state key |
+//! | `outbox` | a message that is being sent, for as long as that lasts, sealed under the state key |
 //! | `*.new` | a file not completely written yet; ignored and replaced |
 //!
 //! The directory is the user's alone (0700), the files too (0600). What cannot be read is never overwritten.
@@ -31,6 +33,7 @@ use zeroize::Zeroizing;
 use crate::fuse::{Fuse, Stopped};
 
 mod connection_packages;
+mod deletion;
 mod files;
 mod identity;
 mod json;
@@ -38,14 +41,17 @@ mod key_packages;
 mod key_server;
 mod keys;
 mod linking;
+mod messages;
 mod pseudonym;
 mod rendezvous;
 mod sealing;
+mod sharing;
 mod state;
 mod tokens;
 mod user_secrets;
 
 pub(crate) use connection_packages::{ConnectionBatch, ConnectionKey, ConnectionPackages, ConnectionPublication};
+pub(crate) use deletion::Deletion;
 pub(crate) use identity::{ChangeKind, IdentityState, PendingChange, SeenDevice};
 pub(crate) use json::to_secret_json;
 pub(crate) use key_packages::PrivateKeyPackages;
@@ -55,6 +61,7 @@ pub(crate) use linking::{AddedClient, Approval, Renewal};
 pub(crate) use pseudonym::{Generation, Pseudonym, PublicationUnderWay, Publications, QueuingServiceState};
 pub(crate) use rendezvous::{ApplicationState, KeptRendezvous, KeptSession, RendezvousToKeep};
 use sealing::{Kind, Under};
+pub(crate) use sharing::{NextSecrets, Rotation, Sharing};
 pub(crate) use state::{Account, AuthenticationServiceState, KeptRequest, OwnQueue, State};
 pub(crate) use user_secrets::UserSecrets;
 
@@ -235,6 +242,17 @@ impl Home {
     /// [`HomeError`] if it cannot be written. Which of the two is there then, [`Home::load`] tells.
     pub(crate) fn store(&self, state: &State) -> Result<(), HomeError> {
         self.replace(Kind::State, &state_path(&self.directory), state.to_json())
+    }
+
+    /// Removes what belongs to the account and is not in the state.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub(crate) fn remove_account_files(&self) -> Result<(), HomeError> {
+        self.remove_key_packages_except(&[])?;
+        self.remove_wallet()?;
+        self.remove_rendezvous()?;
+        self.remove_messages()
     }
 
     /// Removes the state, as if none had ever been written.

@@ -14,6 +14,8 @@ mod own;
 mod removal;
 mod renewal;
 mod reset;
+mod rotation;
+mod sharing;
 mod start;
 
 #[cfg(test)]
@@ -26,12 +28,15 @@ use credentials::verify_members;
 pub(crate) use credentials::{KnownIntermediates, intermediate_under, root_of};
 pub use devices::{Device, DeviceChange};
 pub(crate) use devices::{find_changes, known_client_uuids, list, note, see_all};
-pub(crate) use generations::replay;
+pub(crate) use generations::{exists, replay};
 use own::OwnKeys;
+pub use removal::Removal;
 pub(crate) use removal::{remove_device, remove_leaf, send_removal, tidy};
-pub(crate) use renewal::renew;
+pub(crate) use renewal::{ensure_labelled, renew};
 pub use reset::IdentityReset;
 pub(crate) use reset::reset;
+pub use rotation::KeyRotation;
+pub(crate) use rotation::{go_on, half_removed, state_of};
 pub(crate) use start::ensure_started;
 
 use vestibule_identity::IdentityError;

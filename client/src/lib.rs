@@ -24,9 +24,17 @@
 //!
 //! # Several devices
 //!
-//! A second device is linked by [`Client::link`] on it and [`Client::approve`] on one that the user has. From then on each
+//! A second device is linked by [`Client::link`] on it and [`Client::approve`] on one that the user has, and then becomes known
+//! to the queuing service, so that friends reach it too. From then on each
 //! follows what the others do when it [catches up](Client::catch_up), [lists](Client::devices) them and can
-//! [remove](Client::remove_device) them. The server orders the changes, and every device checks them.
+//! [remove](Client::remove_device) them, which replaces all that the removed one knew. The server orders the changes, and every
+//! device checks them.
+//!
+//! # Messages
+//!
+//! [`Client::send_message`] writes to all devices of a friend, whose [`FriendshipCode`] it takes. [`Client::receive`] reads what
+//! has come, and goes on giving it until it is [acknowledged](Client::acknowledge): what an application was given and died
+//! over, it is given again, under the same number.
 //!
 //! # What protects what on the device
 //!
@@ -54,6 +62,7 @@ mod chain;
 pub mod cli;
 mod client;
 mod connection_packages;
+mod deletion;
 mod error;
 mod fuse;
 mod home;
@@ -61,6 +70,7 @@ mod identity;
 mod key_server;
 mod linking;
 mod login;
+mod messages;
 mod password;
 mod queuing;
 mod registration;
@@ -75,16 +85,22 @@ mod transport;
 pub use api::{Api, ApiError, Connection, RequestSigner, RetryPolicy, Waiting};
 pub use chain::CredentialsError;
 pub use client::{Client, DEFAULT_PSEUDONYM_DELAY, Options, Registered, Status};
+pub use deletion::DeletedAccount;
 pub use error::Error;
 pub use fuse::{Fuse, Stopped};
 pub use home::HomeError;
-pub use identity::{Device, DeviceChange, IdentityFailure, IdentityReset};
+pub use identity::{Device, DeviceChange, IdentityFailure, IdentityReset, KeyRotation, Removal};
 pub use key_server::AuditLog;
 pub use linking::{Deciding, Linked, LinkingInteraction, LinkingQuestion, LinkingStep};
+pub use messages::{Received, ReceivedMessage, Sent};
 pub use password::{PasswordError, PasswordUse};
-pub use queuing::{ClaimedKeyPackage, DEFAULT_KEY_PACKAGES, KeyPackageSupply, LOW_SUPPLY, Published, QsKeysError};
+pub use queuing::{
+    ClaimedKeyPackage, DEFAULT_KEY_PACKAGES, KeyPackageSupply, LOW_SUPPLY, ListeningError, Published, QsKeysError,
+};
 pub use registration::{Progress, Stage, StageState};
-pub use relay::{RelayConnection, RelayError, RelayTransport, RelayUrl, RelayUrlError, Relaying, WebSocketTransport};
+pub use relay::{
+    RelayConnection, RelayError, RelayTransport, RelayUrl, RelayUrlError, Relaying, WebSocketOffer, WebSocketTransport,
+};
 pub use rendezvous::{Incoming, PeerPresence, Rendezvous, RendezvousError, SecuredChannel};
 pub use server_url::{ServerUrl, ServerUrlError};
 pub use tokens::{LOW_TOKENS, Tokens, TokensError};
@@ -102,6 +118,7 @@ pub use vestibule_protocol::name::UserName;
 pub use vestibule_protocol::opaque::Password;
 pub use vestibule_protocol::randomness::Randomness;
 pub use vestibule_protocol::rendezvous::{ChannelMessage, EndReason, Pairing, PairingError, Role, SendError};
+pub use vestibule_test_messages::{MessageText, MessageTextError};
 
 #[cfg(test)]
 mod testing;

@@ -7,6 +7,7 @@
 //! does.
 
 mod existing_device;
+mod joining;
 mod new_device;
 mod settlement;
 
@@ -14,6 +15,7 @@ mod settlement;
 mod tests;
 
 pub(crate) use existing_device::ExistingDeviceRun;
+pub(crate) use joining::join_queuing_service;
 pub(crate) use new_device::{NewDeviceRun, forget, register};
 pub(crate) use settlement::{confirm, settle_approval, withdraw_itself};
 
@@ -30,6 +32,7 @@ use vestibule_protocol::time::Timestamp;
 use crate::api::Waiting;
 use crate::error::Error;
 use crate::home::to_secret_json;
+use crate::registration::Progress;
 use crate::rendezvous::{Incoming, PeerPresence, Rendezvous, RendezvousError, SecuredChannel};
 
 /// How long a device that has nothing more to say waits for the other to take note.
@@ -93,6 +96,16 @@ pub trait LinkingInteraction: Send {
 
     /// Asks. While nobody answers, the devices stay connected; if the other one ends the linking, the future is dropped.
     fn decide<'a>(&'a mut self, question: &'a LinkingQuestion) -> Deciding<'a>;
+
+    /// At the new device: it is linked. What follows makes it known to the queuing service, and can be gone on with later.
+    fn linked(&mut self, linked: &Linked) {
+        let _ = linked;
+    }
+
+    /// At the new device: tells about every stage of that which remains to be done.
+    fn progress(&mut self, progress: Progress) {
+        let _ = progress;
+    }
 
     /// At the existing device: the user's groups, which the new one is to enter.
     fn state_bundles(&mut self) -> Vec<StateBundle> {

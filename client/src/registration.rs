@@ -21,7 +21,7 @@ mod key_packages;
 mod key_server;
 mod queuing_service;
 
-/// A stage of the registration.
+/// A stage of the registration. The last two are also what is left for a device when it is linked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
     /// Gets the service's credentials, agrees with it on a password record, makes the account's keys.
@@ -67,7 +67,8 @@ impl Stage {
         }
     }
 
-    fn is_done(self, account: Option<&Account>) -> bool {
+    /// Whether there is nothing left to do.
+    pub(crate) fn is_done(self, account: Option<&Account>) -> bool {
         match self {
             Self::Initiate => account.is_some(),
             Self::Finish => account.is_some_and(Account::is_registered),

@@ -1,4 +1,5 @@
-//! How a device reaches the relay: WebSockets, beside the requests of [`transport`](crate::transport).
+//! How a device reaches the relay: WebSockets, beside the requests of [`transport`](crate::transport). The place at the
+//! queuing service where a device listens for messages is reached the same way.
 
 use std::fmt;
 use std::future::Future;
@@ -8,7 +9,9 @@ use std::str::FromStr;
 use reqwest::Url;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use vestibule_protocol::rendezvous::RendezvousTicket;
+use vestibule_protocol::queuing::{LISTEN_SUBPROTOCOL, ListenRequest};
+use vestibule_protocol::rendezvous::{RELAY_SUBPROTOCOL, RendezvousTicket};
+use zeroize::Zeroizing;
 
 use crate::server_url::is_loopback_host;
 
@@ -76,6 +79,34 @@ impl<'de> Deserialize<'de> for RelayUrl {
     }
 }
 
+/// What a device asks for in the handshake of a WebSocket, and what it shows to be let in.
+pub struct WebSocketOffer {
+    subprotocol: &'static str,
+    header: Zeroizing<String>,
+}
+
+impl WebSocketOffer {
+    /// Asks for the relay's protocol and shows a ticket.
+    pub(crate) fn relay(ticket: &RendezvousTicket) -> Self {
+        Self { subprotocol: RELAY_SUBPROTOCOL, header: ticket.to_subprotocols() }
+    }
+
+    /// Asks to listen and shows the request that the device's client has signed.
+    pub(crate) fn listening(request: &ListenRequest) -> Self {
+        Self { subprotocol: LISTEN_SUBPROTOCOL, header: Zeroizing::new(request.to_subprotocols()) }
+    }
+
+    /// The subprotocol that the other end has to agree to.
+    pub fn subprotocol(&self) -> &str {
+        self.subprotocol
+    }
+
+    /// The value of `Sec-WebSocket-Protocol`: the subprotocol and what is shown, which is nobody else's business.
+    pub fn header(&self) -> &str {
+        &self.header
+    }
+}
+
 /// Why there is no connection to the relay, or none any more. Without anything that was sent.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RelayError {
@@ -102,12 +133,11 @@ pub type Relaying<'a, T> = Pin<Box<dyn Future<Output = Result<T, RelayError>> + 
 
 /// Connects to a relay, once: when to try again is not its business.
 pub trait RelayTransport: Send + Sync {
-    /// Opens a WebSocket at `url`, with `ticket` in the header that the protocol wants it in.
+    /// Opens a WebSocket at `url` that speaks the subprotocol of `offer`.
     ///
     /// # Errors
     /// [`RelayError`].
-    fn connect<'a>(&'a self, url: &'a RelayUrl, ticket: &'a RendezvousTicket)
-    -> Relaying<'a, Box<dyn RelayConnection>>;
+    fn connect<'a>(&'a self, url: &'a RelayUrl, offer: &'a WebSocketOffer) -> Relaying<'a, Box<dyn RelayConnection>>;
 }
 
 /// A WebSocket. Dropped, it is closed, with whatever farewell can be said at once.

@@ -1,5 +1,7 @@
 //! What everything that a client does works with.
 
+use std::sync::Arc;
+
 use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::request_signature::Service;
 use vestibule_protocol::signed::Fingerprint;
@@ -8,6 +10,7 @@ use vestibule_protocol::time::Timestamp;
 use crate::api::{Api, ApiError, Connection};
 use crate::error::Error;
 use crate::home::{Account, Home, State};
+use crate::relay::RelayTransport;
 
 /// A home and the services of a deployment, and the account as it is on disk.
 pub(crate) struct Session<'a> {
@@ -15,6 +18,8 @@ pub(crate) struct Session<'a> {
     pub(crate) connection: Connection,
     pub(crate) authentication_service: Api,
     pub(crate) queuing_service: Api,
+    /// How WebSockets are opened.
+    pub(crate) relay_transport: Arc<dyn RelayTransport>,
     /// The root that the caller or an earlier run trusts.
     pub(crate) trusted_root: Option<Fingerprint>,
     /// The account as it is on disk, unless a registration is starting over.
@@ -25,12 +30,13 @@ impl<'a> Session<'a> {
     pub(crate) fn new(
         home: &'a Home,
         connection: Connection,
+        relay_transport: Arc<dyn RelayTransport>,
         trusted_root: Option<Fingerprint>,
         account: Option<Account>,
     ) -> Self {
         let authentication_service = Api::new(Service::Authentication, connection.clone());
         let queuing_service = Api::new(Service::Queuing, connection.clone());
-        Self { home, connection, authentication_service, queuing_service, trusted_root, account }
+        Self { home, connection, authentication_service, queuing_service, relay_transport, trusted_root, account }
     }
 
     /// The time.

@@ -25,7 +25,7 @@ mod fake_mailbox;
 mod fake_rendezvous;
 mod fake_service;
 
-pub(crate) use devices::link;
+pub(crate) use devices::{leave_queuing_service, link};
 pub(crate) use fake_rendezvous::{FakeRendezvous, Mishap, Planned};
 pub(crate) use fake_service::FakeService;
 
@@ -129,6 +129,7 @@ impl Device {
     pub(crate) fn adjust(&self, options: Options) -> Options {
         options
             .transport(self.service.clone())
+            .relay_transport(self.service.clone())
             .clock(self.clock.clone())
             .waiting(Waiting::skipped())
             .key_packages(KEY_PACKAGES)
@@ -174,6 +175,11 @@ impl Device {
     pub(crate) fn qs_client_id(&self) -> String {
         let pseudonym = self.account().pseudonym.expect("it is registered");
         QsClientId::of(&pseudonym.client_record_key.verifying_key()).to_string()
+    }
+
+    /// Tells this device that there is something in its queue, if it listens.
+    pub(crate) fn notify(&self) {
+        self.service.deployment().queuing.listening.notify(&self.qs_client_id());
     }
 
     /// What friends could claim of this device.

@@ -5,11 +5,17 @@ use vestibule_protocol::time::{DAY, Timestamp};
 /// The most characters of someone else's text that are shown.
 const MAX_SHOWN_LENGTH: usize = 400;
 
+/// What somebody wrote, fit for one line of a terminal: without control characters, which could move the cursor or forge
+/// lines.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+}
+
 /// What a server (or whoever answers in its place) wrote, fit for one line of a terminal: without control characters,
 /// which could move the cursor or forge lines, and not too long.
 pub(crate) fn one_line(text: &str) -> String {
-    let shown = text.chars().map(|character| if character.is_control() { ' ' } else { character });
-    shown.take(MAX_SHOWN_LENGTH).collect::<String>().trim().to_owned()
+    let shown: String = text.chars().take(MAX_SHOWN_LENGTH).collect();
+    printable(&shown).trim().to_owned()
 }
 
 /// `time` as RFC 3339 writes it, in UTC: `2027-01-15T08:00:00Z`.

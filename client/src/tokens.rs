@@ -66,7 +66,14 @@ pub(crate) fn holdings(session: &Session<'_>) -> Result<Tokens, Error> {
 pub(crate) async fn refill(session: &Session<'_>) -> Result<Tokens, Error> {
     let mut wallet = Wallet::of(session)?;
     while wallet.is_waiting_for_a_batch() || wallet.is_low(session.now()) {
-        if !wallet.may_take(session.now()) || !taking::take(session, &mut wallet).await? {
+        if !wallet.may_take(session.now()) {
+            break;
+        }
+        let taken = taking::take(session, &mut wallet).await.map_err(|error| match error {
+            Error::Api(error) => session.refusal(error),
+            error => error,
+        });
+        if !taken? {
             break;
         }
     }

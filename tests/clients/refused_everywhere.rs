@@ -30,7 +30,13 @@ async fn calls_of(cloud: &TestCloud, client: &mut Applicant, other: &Applicant) 
     let key_server = Service::KeyServer.tag(&cloud.domain());
     let key_id = client.client_id.to_string();
     let opening = opening_call(&opening).signed(&client.client_key, &key_id, &key_server, cloud.now());
-    let start = CommitIdentityRequest { generation: 1, epoch: 0, commit: None, group_info: Bytes(Vec::new()) };
+    let start = CommitIdentityRequest {
+        generation: 1,
+        epoch: 0,
+        commit: None,
+        group_info: Bytes(Vec::new()),
+        encrypted_user_secrets: None,
+    };
     let reset = ResetIdentityRequest { login: no_login(), group_info: Bytes(Vec::new()) };
     let generation = ResetIdentityPath { user_name: client.user_name().clone(), generation: 2 };
     let (_, login) = client.login_call(cloud, LoginOperation::DeleteUser {}, Applicant::PASSWORD);
@@ -76,9 +82,8 @@ async fn every_endpoint_that_clients_sign_for_is_tried() {
         | Authentication::QsUserRecordKey
         | Authentication::QsUserRecordKeyAndToken
         | Authentication::QsClientRecordKey
-        | Authentication::FriendshipToken
         | Authentication::FriendshipTokenAndToken
-        | Authentication::QueueConfig
+        | Authentication::QueueConfigAndToken
         | Authentication::Password => false,
     });
     assert_eq!(tried, signed.map(|endpoint| endpoint.function).collect());

@@ -64,7 +64,7 @@ fn a_laptop_is_linked_by_what_a_person_types_into_a_phone() {
     assert!(names(&approved).ends_with(&["secured".into(), "approval".into(), "linked".into()]), "{approved:?}");
     let (names_of_laptop, status) = rest(waiting, output);
     assert_eq!(status, Some(0));
-    assert_eq!(names_of_laptop, ["peer-joined", "secured", "approval", "linked"]);
+    assert_eq!(names_of_laptop, [&["peer-joined", "secured", "approval", "linked"], &["stage"; 4][..]].concat());
     for home in [phone.path(), &home] {
         assert_eq!(devices(&dev, home), ["phone", "laptop"]);
     }
@@ -87,8 +87,32 @@ fn a_laptop_is_linked_by_what_a_person_types_into_a_phone() {
     assert_eq!(events(&status).pop().unwrap()["problem"], "urn:vestibule:client:device-removed");
     let status = events(&vestibule(&dev, &home, &["--json", "status"], "")).remove(0);
     assert_eq!(status["device_changes"][0]["change"], "removed");
-    assert_eq!(status["key_packages_problem"], "urn:vestibule:client:not-at-queuing-service");
+    assert_eq!(status["key_packages"]["remaining"], 100);
+    assert_eq!(status["tokens"]["available"], 99);
     assert!(status["connection_packages_problem"].is_null(), "{status}");
+}
+
+#[test]
+fn an_account_is_deleted_with_one_device_and_the_other_is_told() {
+    let dev = Dev::start(&["--memory"]);
+    let (phone, laptop) = (registered(&dev), tempfile::tempdir().unwrap());
+    let (waiting, output, code) = waiting_device(&dev, laptop.path());
+    let approved = vestibule(&dev, phone.path(), &["--json", "approve", "--yes", &code], "");
+    assert_eq!((approved.status.code(), rest(waiting, output).1), (Some(0), Some(0)), "{approved:?}");
+
+    let delete = ["--json", "account", "delete", "--password-stdin", "--yes"];
+    let wrong = vestibule(&dev, laptop.path(), &delete, "correct donkey\n");
+    assert_eq!(events(&wrong)[0]["problem"], "urn:vestibule:client:wrong-password");
+    let deleted = vestibule(&dev, laptop.path(), &delete, "correct horse\n");
+    assert_eq!((deleted.status.code(), names(&deleted)), (Some(0), vec!["account-deleted".to_owned()]), "{deleted:?}");
+    let status = vestibule(&dev, phone.path(), &["--json", "status"], "");
+    assert_eq!(events(&status).pop().unwrap()["problem"], "urn:vestibule:client:account-deleted");
+    let deleted = vestibule(&dev, phone.path(), &delete, "correct horse\n");
+    assert_eq!(names(&deleted), ["account-deleted"], "{deleted:?}");
+    for home in [phone.path(), laptop.path()] {
+        let status = vestibule(&dev, home, &["--json", "status"], "");
+        assert_eq!(events(&status)[0]["problem"], "urn:vestibule:client:not-registered");
+    }
 }
 
 #[test]

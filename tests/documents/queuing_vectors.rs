@@ -12,7 +12,9 @@ use vestibule_protocol::friendship::FriendshipCode;
 use vestibule_protocol::keys::{HpkePrivateKey, QsClientRecordKey, QsUserRecordKey, SigningKey};
 use vestibule_protocol::leaf_credential::LeafCredential;
 use vestibule_protocol::queue_config::{QueueConfig, open_queue_config};
-use vestibule_protocol::queuing::{ClaimAnswer, QsClientId, QsClientRecord, QsKeys, QsUserId, packages_hash};
+use vestibule_protocol::queuing::{
+    ClaimAnswer, ListenRequest, QsClientId, QsClientRecord, QsKeys, QsUserId, packages_hash,
+};
 use vestibule_protocol::signed::Verified;
 use vestibule_protocol::symmetric::{FriendshipEncryptionKey, FriendshipToken, PushTokenKey};
 use vestibule_protocol::time::{DAY, ExpirationData};
@@ -41,6 +43,7 @@ fn the_vectors_of_the_queuing_service_are_current() {
     let answer = ClaimAnswer::issue([9; 32], &packages, &qs_key);
     let push_token_key: PushTokenKey = secret(17);
     let queue_config = QueueConfig::issue(qs_client_id, &push_token_key, &client_record_key);
+    let listen_request = ListenRequest::issue(domain(), qs_client_id, NOW, &client_record_key);
 
     let intermediate_key = signing_key(2);
     let intermediate = AsIntermediateCredential::issue(intermediate_key.verifying_key(), &root, &root_key, NOW, 365);
@@ -71,6 +74,10 @@ fn the_vectors_of_the_queuing_service_are_current() {
         "qs_client_id": { "public_key": hex(client_record_key.verifying_key().as_bytes()), "id": qs_client_id },
         "QsKeys": structure(&qs_keys, &root_key),
         "QsClientRecord": structure(&record, &client_record_key),
+        "ListenRequest": {
+            "structure": structure(&listen_request, &client_record_key),
+            "sec_websocket_protocol": listen_request.to_subprotocols(),
+        },
         "ClaimAnswer": {
             "structure": structure(&answer, &qs_key),
             "add_packages": packages.each_ref().map(hex),

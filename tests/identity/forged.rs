@@ -16,6 +16,7 @@ use vestibule_protocol::encoding::{self, Bytes};
 use vestibule_protocol::endpoint::CommitIdentityRequest;
 use vestibule_protocol::keys::{ClientCredentialKey, SigningKey};
 use vestibule_protocol::signed::labelled;
+use vestibule_protocol::user_secrets::ENCRYPTED_USER_SECRETS_LENGTH;
 use vestibule_tests::identity::{Device, request_after};
 
 /// Length of a confirmation tag and of a membership tag, each with its length in front, in bytes.
@@ -112,6 +113,8 @@ fn request(follower: &Follower, commit: MlsMessageOut, group_info: MlsMessageOut
         epoch: follower.epoch(),
         commit: Some(Bytes(commit.tls_serialize_detached().unwrap())),
         group_info: Bytes(group_info.tls_serialize_detached().unwrap()),
+        // Nobody can tell but the members.
+        encrypted_user_secrets: Some(Bytes(vec![0; ENCRYPTED_USER_SECRETS_LENGTH])),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Many devices, and what they do to each other.
 
+use std::collections::BTreeSet;
+
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
@@ -26,8 +28,31 @@ async fn a_linked_device_is_as_good_as_the_first() {
     let of_phone = phone.storage_key(None, password()).await.unwrap();
     let of_laptop = laptop.storage_key(None, password()).await.unwrap();
     assert_eq!(of_laptop.fingerprint(), of_phone.fingerprint());
-    assert!(matches!(laptop.publish_key_packages(1).await, Err(Error::NotAtQueuingService)));
-    assert_eq!(phone.key_package_supply().await.unwrap().remaining, 1);
+    for client in [&mut phone, &mut laptop] {
+        assert_eq!(client.key_package_supply().await.unwrap().remaining, 1);
+        assert_eq!(client.tokens().unwrap().available, 99);
+    }
+}
+
+#[tokio::test]
+async fn a_friend_claims_a_package_of_each_device_however_it_was_linked() {
+    let cloud = Arc::new(TestCloud::start().await);
+    let (alices, bobs) =
+        tokio::join!(Household::new(&cloud, "alice@localhost"), Household::new(&cloud, "bob@localhost"));
+    alices.link("laptop", "phone").await.unwrap();
+    alices.link("tablet", "laptop").await.unwrap();
+    let mut devices: Vec<_> = ["phone", "laptop", "tablet"]
+        .map(|device| alices.client(device).status().unwrap().client_id.to_string())
+        .into();
+    devices.sort();
+    let code = alices.client("tablet").friendship_code().unwrap();
+    for is_last_resort in [false, true] {
+        let claimed = bobs.client("phone").claim_key_packages(&code).await.unwrap();
+        let mut whose: Vec<_> = claimed.iter().map(|package| package.client_id.to_string()).collect();
+        whose.sort();
+        assert_eq!(whose, devices);
+        assert!(claimed.iter().all(|package| package.is_last_resort == is_last_resort));
+    }
 }
 
 #[tokio::test]
@@ -36,17 +61,15 @@ async fn strangers_reach_every_device_that_has_looked_after_its_connection_packa
     let household = Household::new(&cloud, "alice@localhost").await;
     household.link("laptop", "phone").await.unwrap();
     let claim = Call::new::<ClaimConnectionPackages>(&UserPath { user_name: household.user_name.clone() }, Vec::new());
-    for (days, devices) in [(0, 1), (0, 2), (61, 2), (61, 2), (61, 2)] {
-        cloud.cloud.clock().advance(days * DAY);
-        if days > 0 || devices == 2 {
-            for device in ["phone", "laptop"] {
-                household.client(device).refill_connection_packages().await.unwrap();
-            }
-        }
+    for _ in 0..4 {
         let claimed: ClaimConnectionPackagesResponse = cloud.send(&claim).await.success();
-        assert_eq!(claimed.connection_packages.len(), devices);
+        assert_eq!(claimed.connection_packages.len(), 2);
+        cloud.cloud.clock().advance(61 * DAY);
+        for device in ["phone", "laptop"] {
+            household.client(device).refill_connection_packages().await.unwrap();
+        }
     }
-    // Their queues are there as well, though nobody has fetched anything for 183 days.
+    // Their queues are there as well, though nobody has fetched anything for 244 days.
     for device in ["phone", "laptop"] {
         let client_uuid = household.client(device).status().unwrap().client_id.uuid;
         let request = EnqueueMessageRequest { client_uuid, message: Bytes(b"may I?".to_vec()) };
@@ -159,4 +182,32 @@ async fn changes_are_told_once() {
         assert_eq!(changes.len(), wanted, "{changes:?}");
         assert!(changes.iter().all(|change| matches!(change, DeviceChange::Added(_))));
     }
+}
+
+/// Every text and byte string in these tables that could tell one device from another. What is shorter is the kind of an item
+/// or a number.
+async fn identifiers(cloud: &TestCloud, tables: &[&str]) -> BTreeSet<String> {
+    let mut identifiers = BTreeSet::new();
+    for table in tables {
+        for item in cloud.cloud.items(table).await.unwrap() {
+            let attributes = item.as_object().unwrap().values();
+            let texts = attributes.filter_map(|value| value["S"].as_str().or(value["B"].as_str()));
+            let parts = texts.flat_map(|text| text.split('#')).filter(|part| part.len() > 12);
+            identifiers.extend(parts.filter(|part| part.parse::<u128>().is_err()).map(str::to_owned));
+        }
+    }
+    identifiers
+}
+
+#[tokio::test]
+async fn nothing_that_the_services_keep_ties_linked_devices_to_their_pseudonyms() {
+    let cloud = Arc::new(TestCloud::start().await);
+    let household = Household::new(&cloud, "alice@localhost").await;
+    household.link("laptop", "phone").await.unwrap();
+    household.link("tablet", "laptop").await.unwrap();
+    let of_names = identifiers(&cloud, &["AsTable", "AsQueueTable", "KsTable", "KsSessionTable", "RsTable"]).await;
+    let of_pseudonyms = identifiers(&cloud, &["QsTable", "QsQueueTable"]).await;
+    assert!(of_names.len() > 50 && of_pseudonyms.len() > 20, "{} {}", of_names.len(), of_pseudonyms.len());
+    let shared: Vec<_> = of_names.intersection(&of_pseudonyms).collect();
+    assert!(shared.is_empty(), "{shared:?}");
 }

@@ -15,14 +15,7 @@ async fn alice(cloud: &TestCloud) -> Pseudonym {
 
 fn claim(token: FriendshipToken, nonce: usize) -> Call {
     let claim = ClaimKeyPackagesRequest { friendship_token: token, nonce: Bytes(vec![7; nonce]) };
-    Call::new::<ClaimKeyPackages>(&(), json_body(&claim))
-}
-
-async fn problem_with(cloud: &TestCloud, call: &Call) -> ProblemType {
-    let before = cloud.state().await;
-    let answer = cloud.send(call).await;
-    assert_eq!(cloud.state().await, before);
-    answer.problem()
+    Call::new::<ClaimKeyPackages>(&(), json_body(&claim)).paid()
 }
 
 #[tokio::test]
@@ -31,19 +24,19 @@ async fn an_unknown_or_retired_token_opens_nothing() {
     let mut alice = alice(&cloud).await;
     alice.publish(&cloud, 1, 1).await;
     let unknown = claim(FriendshipToken::generate(&mut rand::rngs::OsRng), 32);
-    assert_eq!(problem_with(&cloud, &unknown).await, ProblemType::FriendshipTokenUnknown);
+    assert_eq!(cloud.problem_with(&unknown).await, ProblemType::FriendshipTokenUnknown);
 
     let retired = FriendshipToken::generate(&mut rand::rngs::OsRng);
     let key = format!("FRIENDSHIP#{}", retired.hash());
     let item = json!({"pk": {"S": key}, "sk": {"S": "FRIENDSHIP"}});
     cloud.cloud.put_item("QsTable", item).await.unwrap();
-    assert_eq!(problem_with(&cloud, &claim(retired.clone(), 32)).await, ProblemType::FriendshipTokenUnknown);
+    assert_eq!(cloud.problem_with(&claim(retired.clone(), 32)).await, ProblemType::FriendshipTokenUnknown);
 
     // It stays taken.
     let mut bob = Pseudonym::new(&cloud, "bob@localhost", 2).await;
     bob.code.token = retired;
     let call = bob.creating_call(&cloud, &bob.creation());
-    assert_eq!(problem_with(&cloud, &call).await, ProblemType::FriendshipTokenTaken);
+    assert_eq!(cloud.problem_with(&call).await, ProblemType::FriendshipTokenTaken);
 }
 
 #[tokio::test]
@@ -51,20 +44,20 @@ async fn a_claim_that_is_malformed_is_refused() {
     let cloud = TestCloud::start().await;
     let alice = alice(&cloud).await;
     for nonce in [0, 15, 33] {
-        assert_eq!(problem_with(&cloud, &claim(alice.code.token.clone(), nonce)).await, ProblemType::InvalidField);
+        assert_eq!(cloud.problem_with(&claim(alice.code.token.clone(), nonce)).await, ProblemType::InvalidField);
     }
     let short_token = Call {
         body: br#"{"friendship_token": "AAAA", "nonce": "AAAA"}"#.to_vec(),
         ..claim(alice.code.token.clone(), 32)
     };
-    assert_eq!(problem_with(&cloud, &short_token).await, ProblemType::InvalidField);
+    assert_eq!(cloud.problem_with(&short_token).await, ProblemType::InvalidField);
 }
 
 #[tokio::test]
 async fn a_user_who_published_nothing_has_nothing_to_claim() {
     let cloud = TestCloud::start().await;
     let alice = alice(&cloud).await;
-    assert_eq!(problem_with(&cloud, &alice.claiming_call()).await, ProblemType::NoKeyPackages);
+    assert_eq!(cloud.problem_with(&alice.claiming_call()).await, ProblemType::NoKeyPackages);
     let supply = alice.supply(&cloud).await;
     assert_eq!((supply.generation, supply.remaining, supply.last_resort_uses), (0, 0, 0));
 }
@@ -125,6 +118,7 @@ async fn an_answer_does_not_pass_for_one_to_another_claim() {
 #[tokio::test]
 async fn what_has_expired_is_never_handed_out() {
     let cloud = TestCloud::start().await;
+    cloud.prolong_token_key();
     let mut alice = alice(&cloud).await;
     let mut generation = alice.generation(&cloud, 1, 2);
     let two_days = ExpirationData::starting(cloud.now().start_of_day(), 2 * DAY);
@@ -139,7 +133,7 @@ async fn what_has_expired_is_never_handed_out() {
     assert_eq!(answer.add_packages, [generation.last_resort_add_package.unwrap()]);
 
     cloud.cloud.clock().advance(82 * DAY);
-    assert_eq!(problem_with(&cloud, &alice.claiming_call()).await, ProblemType::NoKeyPackages);
+    assert_eq!(cloud.problem_with(&alice.claiming_call()).await, ProblemType::NoKeyPackages);
 }
 
 #[tokio::test]
@@ -157,6 +151,6 @@ async fn claims_are_counted_for_the_source_and_for_the_token_known_or_not() {
 
     let cloud = TestCloud::start_with(|builder| builder.parameter("ClaimsPerSourceAndHour", "1")).await;
     let call = claim(FriendshipToken::generate(&mut rand::rngs::OsRng), 32);
-    assert_eq!(cloud.send(&call).await.problem(), ProblemType::FriendshipTokenUnknown);
-    assert_eq!(cloud.send(&call).await.problem(), ProblemType::RateLimited);
+    assert_eq!(cloud.problem_with(&call).await, ProblemType::FriendshipTokenUnknown);
+    assert_eq!(cloud.problem_with(&call.paid()).await, ProblemType::RateLimited);
 }

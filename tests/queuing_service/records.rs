@@ -19,14 +19,6 @@ async fn alice(cloud: &TestCloud) -> Pseudonym {
     Pseudonym::new(cloud, "alice@localhost", 1).await.create(cloud).await
 }
 
-/// Sends a call and checks that it leaves nothing behind.
-async fn problem_with(cloud: &TestCloud, call: &Call) -> ProblemType {
-    let before = cloud.state().await;
-    let answer = cloud.send(call).await;
-    assert_eq!(cloud.state().await, before, "{}", answer.text());
-    answer.problem()
-}
-
 /// Sends a call that is right, and checks that it leaves nothing behind.
 async fn changes_nothing(cloud: &TestCloud, call: &Call) {
     let before = cloud.state().await;
@@ -76,8 +68,8 @@ async fn a_client_is_created_by_its_user_with_its_own_key_once() {
     let creation = laptop.client_creation();
     let call = laptop.client_creating_call(&cloud, &creation);
 
-    assert_eq!(problem_with(&cloud, &bob.sign_as_user(&cloud, &call)).await, ProblemType::SignatureInvalid);
-    assert_eq!(problem_with(&cloud, &phone.sign(&cloud, &call)).await, ProblemType::SignatureInvalid);
+    assert_eq!(cloud.problem_with(&bob.sign_as_user(&cloud, &call)).await, ProblemType::SignatureInvalid);
+    assert_eq!(cloud.problem_with(&phone.sign(&cloud, &call)).await, ProblemType::SignatureInvalid);
     for (client_record, expected) in [
         (bob.another(4).client_creation().client_record, ProblemType::QsRecordInvalid),
         (Bytes(vec![1, 2, 3]), ProblemType::QsRecordInvalid),
@@ -85,23 +77,23 @@ async fn a_client_is_created_by_its_user_with_its_own_key_once() {
     ] {
         let mut creation = creation.clone();
         creation.client_record = client_record;
-        assert_eq!(problem_with(&cloud, &laptop.client_creating_call(&cloud, &creation)).await, expected);
+        assert_eq!(cloud.problem_with(&laptop.client_creating_call(&cloud, &creation)).await, expected);
     }
     let mut without_key = creation.clone();
     without_key.queue.encryption_key = Bytes(vec![0; 32]);
     let call_without_key = laptop.client_creating_call(&cloud, &without_key);
-    assert_eq!(problem_with(&cloud, &call_without_key).await, ProblemType::QueueKeyInvalid);
+    assert_eq!(cloud.problem_with(&call_without_key).await, ProblemType::QueueKeyInvalid);
 
     assert_eq!(cloud.send(&call).await.status, 201);
     let mut other_queue = creation.clone();
     other_queue.queue = bob.queue_keys();
     let call_with_other_queue = laptop.client_creating_call(&cloud, &other_queue);
-    assert_eq!(problem_with(&cloud, &call_with_other_queue).await, ProblemType::QsRecordTaken);
+    assert_eq!(cloud.problem_with(&call_with_other_queue).await, ProblemType::QsRecordTaken);
 
     let nobody = Pseudonym::new(&cloud, "carol@localhost", 5).await;
     let of_nobody = nobody.another(6);
     let call_of_nobody = of_nobody.client_creating_call(&cloud, &of_nobody.client_creation());
-    assert_eq!(problem_with(&cloud, &call_of_nobody).await, ProblemType::QsUserUnknown);
+    assert_eq!(cloud.problem_with(&call_of_nobody).await, ProblemType::QsUserUnknown);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,17 +131,14 @@ async fn a_rotated_key_and_a_retired_friendship_token_are_of_no_use_to_anybody()
         laptop.client_deleting_call(&cloud),
         phone.another(3).client_creating_call(&cloud, &phone.another(3).client_creation()),
     ] {
-        assert_eq!(problem_with(&cloud, &call).await, ProblemType::SignatureInvalid, "{} {}", call.method, call.path);
+        assert_eq!(cloud.problem_with(&call).await, ProblemType::SignatureInvalid, "{} {}", call.method, call.path);
     }
     // The old token, for friends and for others who would like to have it.
-    assert_eq!(problem_with(&cloud, &phone.claiming_call()).await, ProblemType::FriendshipTokenUnknown);
+    assert_eq!(cloud.problem_with(&phone.claiming_call()).await, ProblemType::FriendshipTokenUnknown);
     let mut mallory = Pseudonym::new(&cloud, "mallory@localhost", 4).await;
     mallory.code.token = phone.code.token.clone();
     let creation = mallory.creation();
-    assert_eq!(
-        problem_with(&cloud, &mallory.creating_call(&cloud, &creation)).await,
-        ProblemType::FriendshipTokenTaken
-    );
+    assert_eq!(cloud.problem_with(&mallory.creating_call(&cloud, &creation)).await, ProblemType::FriendshipTokenTaken);
 
     // The new ones.
     let record = phone.sign_with(&cloud, &phone.record_call(&cloud), &key);
@@ -160,7 +149,7 @@ async fn a_rotated_key_and_a_retired_friendship_token_are_of_no_use_to_anybody()
     assert_eq!(claimed.add_packages.len(), 2);
     // There is no way back to the token before, not even for its owner.
     let back = phone.sign_with(&cloud, &phone.updating_call(&cloud, &next_key, &old_code), &key);
-    assert_eq!(problem_with(&cloud, &back).await, ProblemType::FriendshipTokenTaken);
+    assert_eq!(cloud.problem_with(&back).await, ProblemType::FriendshipTokenTaken);
     // The key can be rotated alone.
     let key_alone = phone.sign_with(&cloud, &phone.updating_call(&cloud, &next_key, &phone.code), &key);
     assert_eq!(cloud.send(&key_alone).await.status, 200);
@@ -181,13 +170,13 @@ async fn a_new_key_for_a_user_is_signed_by_itself_and_for_this_user() {
     };
     for rekey in [QsUserRekey::issue(bob.qs_user_id(), &key).to_bytes(), Bytes(vec![1]), Bytes(Vec::new())] {
         let request = UpdateQsUserRequest { rekey, ..right.clone() };
-        assert_eq!(problem_with(&cloud, &call(&request)).await, ProblemType::QsRecordInvalid);
+        assert_eq!(cloud.problem_with(&call(&request)).await, ProblemType::QsRecordInvalid);
     }
     let request = UpdateQsUserRequest { friendship_token_hash: Bytes(vec![0; 31]), ..right.clone() };
-    assert_eq!(problem_with(&cloud, &call(&request)).await, ProblemType::QsRecordInvalid);
+    assert_eq!(cloud.problem_with(&call(&request)).await, ProblemType::QsRecordInvalid);
     let taken = Bytes(bob.code.token.hash().as_bytes().to_vec());
     let request = UpdateQsUserRequest { friendship_token_hash: taken, ..right };
-    assert_eq!(problem_with(&cloud, &call(&request)).await, ProblemType::FriendshipTokenTaken);
+    assert_eq!(cloud.problem_with(&call(&request)).await, ProblemType::FriendshipTokenTaken);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,11 +222,11 @@ async fn a_client_rotates_its_key_and_is_still_reached_by_the_queue_configs_of_t
     let with_new_key = |call: &Call| sign_for_qs(&cloud, call, &key, &alice.qs_client_id().to_string());
     let calls = [alice.fetching_call(&cloud, 0), alice.supply_call(&cloud)];
     for call in &calls {
-        assert_eq!(problem_with(&cloud, call).await, ProblemType::SignatureInvalid);
+        assert_eq!(cloud.problem_with(call).await, ProblemType::SignatureInvalid);
         assert_eq!(cloud.send(&with_new_key(call)).await.status, 200);
     }
     let next = alice.client_updating_call(&cloud, 2, &key, None);
-    assert_eq!(problem_with(&cloud, &next).await, ProblemType::SignatureInvalid);
+    assert_eq!(cloud.problem_with(&next).await, ProblemType::SignatureInvalid);
 
     // Leaves have queue configs of both keys; with the next rotation, the first one's end.
     let config = QueueConfig::issue(alice.qs_client_id(), &alice.push_token_key, &key);
@@ -250,7 +239,7 @@ async fn a_client_rotates_its_key_and_is_still_reached_by_the_queue_configs_of_t
     let next = with_new_key(&alice.client_updating_call(&cloud, 2, &third_key, None));
     assert_eq!(cloud.send(&next).await.status, 200);
     let refused = sending_call(&old_config, b"hello again");
-    assert_eq!(problem_with(&cloud, &refused).await, ProblemType::QueueConfigInvalid);
+    assert_eq!(cloud.problem_with(&refused).await, ProblemType::QueueConfigInvalid);
     assert_eq!(cloud.send(&sending_call(&new_config, b"hello again")).await.status, 200);
     // The push token is gone: it was not in the last update.
     let stored = cloud.cloud.items("QsTable").await.unwrap();
@@ -269,20 +258,20 @@ async fn an_update_of_a_client_that_comes_late_changes_nothing() {
     let second = alice.client_updating_call(&cloud, 2, &key, second);
     assert_eq!(cloud.send(&first).await.status, 200);
     assert_eq!(cloud.send(&second).await.status, 200);
-    assert_eq!(problem_with(&cloud, &first).await, ProblemType::RecordUpdateOutdated);
+    assert_eq!(cloud.problem_with(&first).await, ProblemType::RecordUpdateOutdated);
     changes_nothing(&cloud, &second).await;
     let other = alice.client_updating_call(&cloud, 2, &key, None);
-    assert_eq!(problem_with(&cloud, &other).await, ProblemType::RecordUpdateOutdated);
+    assert_eq!(cloud.problem_with(&other).await, ProblemType::RecordUpdateOutdated);
 
     let mut bad: UpdateQsClientRequest = body(&second);
     bad.version = 3;
     bad.encrypted_push_token = Some(Bytes(vec![1; 551]));
     let mut call = second.clone();
     call.body = json_body(&bad);
-    assert_eq!(problem_with(&cloud, &alice.sign(&cloud, &call)).await, ProblemType::PushTokenInvalid);
+    assert_eq!(cloud.problem_with(&alice.sign(&cloud, &call)).await, ProblemType::PushTokenInvalid);
     bad.rekey = Bytes(vec![1]);
     call.body = json_body(&bad);
-    assert_eq!(problem_with(&cloud, &alice.sign(&cloud, &call)).await, ProblemType::QsRecordInvalid);
+    assert_eq!(cloud.problem_with(&alice.sign(&cloud, &call)).await, ProblemType::QsRecordInvalid);
 }
 
 #[tokio::test]
@@ -297,12 +286,12 @@ async fn the_last_client_takes_the_user_with_it() {
     assert_eq!(cloud.send(&phone.client_deleting_call(&cloud)).await.status, 200);
     changes_nothing(&cloud, &phone.client_deleting_call(&cloud)).await;
     changes_nothing(&cloud, &phone.user_deleting_call(&cloud)).await;
-    assert_eq!(problem_with(&cloud, &phone.record_call(&cloud)).await, ProblemType::QsUserUnknown);
-    assert_eq!(problem_with(&cloud, &phone.claiming_call()).await, ProblemType::FriendshipTokenUnknown);
+    assert_eq!(cloud.problem_with(&phone.record_call(&cloud)).await, ProblemType::QsUserUnknown);
+    assert_eq!(cloud.problem_with(&phone.claiming_call()).await, ProblemType::FriendshipTokenUnknown);
     // Nothing brings it back.
-    assert_eq!(problem_with(&cloud, &creation).await, ProblemType::QsRecordTaken);
+    assert_eq!(cloud.problem_with(&creation).await, ProblemType::QsRecordTaken);
     let again = laptop.client_creating_call(&cloud, &laptop.client_creation());
-    assert_eq!(problem_with(&cloud, &again).await, ProblemType::QsUserUnknown);
+    assert_eq!(cloud.problem_with(&again).await, ProblemType::QsUserUnknown);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -327,7 +316,7 @@ async fn a_deleted_user_is_gone_with_all_clients() {
     phone.publish(&cloud, 1, 2).await;
     let bob = Pseudonym::new(&cloud, "bob@localhost", 3).await.create(&cloud).await;
     let call = phone.user_deleting_call(&cloud);
-    assert_eq!(problem_with(&cloud, &bob.sign_as_user(&cloud, &call)).await, ProblemType::SignatureInvalid);
+    assert_eq!(cloud.problem_with(&bob.sign_as_user(&cloud, &call)).await, ProblemType::SignatureInvalid);
     assert_eq!(cloud.send(&call).await.status, 200);
     changes_nothing(&cloud, &call).await;
     let publication = phone.generation(&cloud, 2, 1);
@@ -340,6 +329,6 @@ async fn a_deleted_user_is_gone_with_all_clients() {
         (phone.claiming_call(), ProblemType::FriendshipTokenUnknown),
         (phone.record_call(&cloud), ProblemType::QsUserUnknown),
     ] {
-        assert_eq!(problem_with(&cloud, &call).await, expected, "{} {}", call.method, call.path);
+        assert_eq!(cloud.problem_with(&call).await, expected, "{} {}", call.method, call.path);
     }
 }

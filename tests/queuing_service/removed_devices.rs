@@ -4,11 +4,12 @@ use vestibule_protocol::endpoint::{ClaimKeyPackagesResponse, GetQsUserResponse};
 use vestibule_protocol::friendship::FriendshipCode;
 use vestibule_protocol::keys::{QsUserRecordKey, SigningKey};
 use vestibule_protocol::problem::ProblemType;
+use vestibule_tests::listening::Ear;
 use vestibule_tests::queues::sending_call;
 use vestibule_tests::{Call, Pseudonym, TestCloud};
 
-/// Alice's phone, which stays, and her laptop, which was removed: the phone has deleted its client and rotated what both
-/// knew.
+/// Alice's phone, which stays, and her laptop, which was removed: the phone has rotated what both knew and then deleted its
+/// client.
 struct Removal {
     cloud: TestCloud,
     phone: Pseudonym,
@@ -26,7 +27,8 @@ impl Removal {
         laptop.publish(&cloud, 1, 5).await;
         laptop.receive(&cloud, [b"before".to_vec()]).await;
         let (new_key, new_code) = phone.rotation();
-        for call in [laptop.client_deleting_call(&cloud), phone.updating_call(&cloud, &new_key, &new_code)] {
+        let deletion = phone.sign_with(&cloud, &laptop.client_deleting_call(&cloud), &new_key);
+        for call in [phone.updating_call(&cloud, &new_key, &new_code), deletion] {
             let answer = cloud.send(&call).await;
             assert_eq!(answer.status, 200, "{}", answer.text());
         }
@@ -34,10 +36,7 @@ impl Removal {
     }
 
     async fn problem_with(&self, call: &Call) -> ProblemType {
-        let before = self.cloud.state().await;
-        let answer = self.cloud.send(call).await;
-        assert_eq!(self.cloud.state().await, before, "{}", answer.text());
-        answer.problem()
+        self.cloud.problem_with(call).await
     }
 }
 
@@ -54,6 +53,12 @@ async fn a_removed_device_reads_nothing() {
         (laptop.sign(cloud, &phone.fetching_call(cloud, 0)), ProblemType::SignatureInvalid),
     ] {
         assert_eq!(removal.problem_with(&call).await, expected, "{} {}", call.method, call.path);
+    }
+    // Nor is it told when the others receive something.
+    for (header, status) in
+        [(laptop.listen_header(cloud), 404), (phone.listen_header_with(cloud, &laptop.client_record_key), 401)]
+    {
+        assert_eq!(Ear::open(cloud, &header).await.err(), Some(status));
     }
 }
 

@@ -70,7 +70,7 @@ fn values(items: &[Value]) -> Vec<Vec<u8>> {
 }
 
 /// The bytes of a binary value in DynamoDB's JSON, which has another base64 than ours.
-fn binary(text: &str) -> Vec<u8> {
+pub(crate) fn binary(text: &str) -> Vec<u8> {
     encoding::decode(text.trim_end_matches('=').replace('+', "-").replace('/', "_").as_str()).unwrap()
 }
 
@@ -109,7 +109,9 @@ async fn no_item_or_log_line_of_one_service_has_anything_of_the_other() {
     }
     let _ = cloud.send(&alice.creating_call(&cloud, &creation)).await;
     let laptop = alice.add(&cloud, 8).await;
+    let mut ear = alice.listen(&cloud).await;
     alice.receive(&cloud, [b"a message".to_vec()]).await;
+    ear.notice().await;
     let _ = alice.fetch(&cloud, 1).await;
     cloud.send(&laptop.client_deleting_call(&cloud)).await;
     cloud.send(&applicant.writing_call(b"may I?")).await;
@@ -168,7 +170,7 @@ async fn no_item_or_log_line_of_one_service_has_anything_of_the_other() {
 
 /// How many right guesses are still chance. Of 200 people matched at random, one is right on average; more than ten are
 /// one chance in a hundred million, and there are some hundred ways to match.
-const GUESSES_BY_CHANCE: usize = 10;
+pub(crate) const GUESSES_BY_CHANCE: usize = 10;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_users_cannot_be_matched_by_anything_that_is_stored() {
@@ -262,7 +264,7 @@ fn fields(items: &[Value], users: &HashMap<String, usize>) -> BTreeMap<String, B
 }
 
 /// The users in the order of what is stored of them; those of whom the same is stored in an order that says nothing.
-fn by_rank(of_users: &BTreeMap<usize, Vec<u8>>, seed: u64) -> Vec<usize> {
+pub(crate) fn by_rank(of_users: &BTreeMap<usize, Vec<u8>>, seed: u64) -> Vec<usize> {
     let mut users: Vec<_> = of_users.iter().collect();
     users.shuffle(&mut StdRng::seed_from_u64(seed));
     users.sort_by_key(|(_, value)| *value);

@@ -14,7 +14,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         prepare: |cloud| {
             Box::pin(async {
                 let laptop = alice(cloud).await.another(2);
-                Prepared::new(move |cloud| laptop.client_creating_call(cloud, &laptop.client_creation()))
+                let call = laptop.client_creating_call(cloud, &laptop.client_creation());
+                Prepared::new(move |cloud| laptop.sign_as_user(cloud, &call))
             })
         },
         // One read of the user, one transaction.

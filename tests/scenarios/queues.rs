@@ -9,7 +9,7 @@ use vestibule_tests::queues::sending_call;
 use vestibule_tests::{Applicant, Call, TestCloud};
 
 use super::qs_records::alice;
-use super::{Prepared, Scenario};
+use super::{Prepared, Scenario, listening};
 
 /// How many messages wait in the queues that are read: with the key updates among them, more than a batch deletes.
 const MESSAGES: u8 = 30;
@@ -43,6 +43,30 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         budget: 2,
         rate_limits: 0,
         posts: 0,
+    },
+    Scenario {
+        function: EnqueueQsMessage::DESCRIPTION.function,
+        prepare: |cloud| {
+            Box::pin(async {
+                let mut alice = alice(cloud).await;
+                alice.receive(cloud, [b"the first".to_vec()]).await;
+                let ear = alice.listen(cloud).await;
+                let call = sending_call(&alice.queue_config(), b"the second, while she listens");
+                let ear = std::sync::Arc::new(ear);
+                let prepared = Prepared::performing(move |cloud| {
+                    let (call, ear) = (call.clone(), std::sync::Arc::clone(&ear));
+                    Box::pin(async move {
+                        let answer = cloud.send(&call).await;
+                        drop(ear);
+                        answer
+                    })
+                });
+                Prepared { settled: without_connections_and_tokens, ..prepared }
+            })
+        },
+        budget: 2,
+        rate_limits: 0,
+        posts: 1,
     },
     Scenario {
         function: DequeueQsMessages::DESCRIPTION.function,
@@ -152,6 +176,11 @@ fn without_fresh_randomness(mut item: Value) -> Option<Value> {
     attributes.remove("ciphertext");
     attributes.remove("ratchet_key");
     Some(item)
+}
+
+/// An item without the connections and the tokens, which are others every time.
+fn without_connections_and_tokens(item: Value) -> Option<Value> {
+    if item["sk"]["S"] == "TOKEN" { None } else { listening::without_connections(item) }
 }
 
 /// An item without what claims wear out.

@@ -13,7 +13,8 @@ use vestibule_tests::{Answer, Applicant, TestCloud};
 
 use super::{Prepared, Scenario};
 
-pub(super) const SCENARIOS: &[Scenario] = &[
+/// Those of the HTTP API.
+pub(super) const CODES: &[Scenario] = &[
     Scenario {
         function: CreateRendezvous::DESCRIPTION.function,
         prepare: |_| {
@@ -48,6 +49,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         rate_limits: 1,
         posts: 0,
     },
+];
+
+/// Those of the WebSocket API.
+pub(super) const RELAY: &[Scenario] = &[
     Scenario {
         function: "rs-connect",
         prepare: |cloud| {

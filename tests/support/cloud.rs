@@ -176,7 +176,8 @@ impl Call {
     /// The same request, signed afresh.
     pub fn signed<P: KeyPurpose>(&self, key: &SigningKey<P>, key_id: &str, tag: &str, created: Timestamp) -> Self {
         let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
-        let covered = CoveredRequest { method: &self.method, path, query, authorization: None, body: &self.body };
+        let authorization = self.headers.get("authorization").map(String::as_str);
+        let covered = CoveredRequest { method: &self.method, path, query, authorization, body: &self.body };
         let rng = &mut StdRng::from_entropy();
         let SignatureFields { content_digest, signature_input, signature } =
             request_signature::sign(covered, key, key_id, tag, created, rng);

@@ -4,13 +4,15 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use vestibule_identity::{ClientKeys, Follower, Identity, PreparedCommit, PrivateIdentityKeyPackage};
 use vestibule_protocol::credential::ClientCredential;
-use vestibule_protocol::encoding::Bytes;
+use vestibule_protocol::encoding::{Bytes, SecretBytes as _};
 use vestibule_protocol::endpoint::{
     CommitIdentity, CommitIdentityRequest, GetIdentity, GetIdentityResponse, IdentityPath, IdentityPosition,
     ResetIdentity, ResetIdentityPath, ResetIdentityRequest,
 };
 use vestibule_protocol::login::{LoginOperation, LoginProof};
 use vestibule_protocol::name::UserName;
+use vestibule_protocol::symmetric::UserSecretsKey;
+use vestibule_protocol::user_secrets::{EXPORTER_LABEL, IdentityEpoch, UserSecrets};
 
 use crate::{Answer, Applicant, Call, TestCloud, json_body};
 
@@ -112,7 +114,8 @@ impl Device {
     /// Starts an identity: the membership and the request.
     pub fn start(&mut self, generation: u64, previous: Option<&Follower>) -> (Identity, CommitIdentityRequest) {
         let (identity, group_info) = self.start_generation(generation, previous);
-        (identity, CommitIdentityRequest { generation, epoch: 0, commit: None, group_info })
+        let encrypted_user_secrets = None;
+        (identity, CommitIdentityRequest { generation, epoch: 0, commit: None, group_info, encrypted_user_secrets })
     }
 
     /// Prepares to add the client of a KeyPackage.
@@ -143,7 +146,8 @@ impl Device {
     pub fn request(&self, prepared: &PreparedCommit) -> CommitIdentityRequest {
         let IdentityPosition { generation, epoch } = self.position();
         let (commit, group_info) = (Some(prepared.commit.clone()), prepared.group_info.clone());
-        CommitIdentityRequest { generation, epoch, commit, group_info }
+        let encrypted_user_secrets = Some(no_user_secrets(&prepared.next));
+        CommitIdentityRequest { generation, epoch, commit, group_info, encrypted_user_secrets }
     }
 
     /// The call that sends a request.
@@ -227,7 +231,39 @@ pub fn request_after(follower: &Follower, prepared: &PreparedCommit) -> CommitId
         epoch: follower.epoch(),
         commit: Some(prepared.commit.clone()),
         group_info: prepared.group_info.clone(),
+        encrypted_user_secrets: Some(no_user_secrets(&prepared.next)),
     }
+}
+
+/// What a client that has no secrets in common with the others tells them in an epoch.
+pub fn no_user_secrets(next: &Identity) -> Bytes {
+    seal_user_secrets(None, next)
+}
+
+/// What a client tells the others in an epoch.
+pub fn seal_user_secrets(secrets: Option<&UserSecrets>, next: &Identity) -> Bytes {
+    UserSecrets::seal(
+        secrets,
+        &epoch_of(next),
+        &user_secrets_key(next),
+        &mut StdRng::seed_from_u64(next.follower().epoch()),
+    )
+}
+
+/// The epoch that a membership is in.
+pub fn epoch_of(identity: &Identity) -> IdentityEpoch {
+    let follower = identity.follower();
+    IdentityEpoch {
+        user_name: follower.user_name().clone(),
+        generation: follower.generation(),
+        epoch: follower.epoch(),
+    }
+}
+
+/// Under what the members of its epoch tell each other their secrets.
+pub fn user_secrets_key(identity: &Identity) -> UserSecretsKey {
+    let key = identity.export_secret(EXPORTER_LABEL, b"", 32).expect("it is a member");
+    UserSecretsKey::from_secret_bytes(&key).expect("it has 32 bytes")
 }
 
 /// The call that asks for an identity.

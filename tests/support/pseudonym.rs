@@ -118,9 +118,9 @@ impl Pseudonym {
         }
     }
 
-    /// The call that sends `creation`, signed.
+    /// The call that sends `creation`, paid for and signed.
     pub fn creating_call(&self, cloud: &TestCloud, creation: &CreateQsUserRequest) -> Call {
-        let call = Call::new::<CreateQsUser>(&(), json_body(creation));
+        let call = Call::new::<CreateQsUser>(&(), json_body(creation)).paid();
         sign(cloud, &call, &self.user_record_key, &self.qs_user_id().to_string())
     }
 
@@ -185,12 +185,12 @@ impl Pseudonym {
         cloud.send(&self.supply_call(cloud)).await.success()
     }
 
-    /// The call with which a friend claims, with a fresh nonce.
+    /// The call with which a friend claims, with a fresh nonce, paid for.
     pub fn claiming_call(&self) -> Call {
         let mut nonce = vec![0; 32];
         rand::rngs::OsRng.fill_bytes(&mut nonce);
         let claim = ClaimKeyPackagesRequest { friendship_token: self.code.token.clone(), nonce: Bytes(nonce) };
-        Call::new::<ClaimKeyPackages>(&(), json_body(&claim))
+        Call::new::<ClaimKeyPackages>(&(), json_body(&claim)).paid()
     }
 
     /// What a friend makes of the answer to a claim.

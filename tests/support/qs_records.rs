@@ -57,9 +57,10 @@ impl Pseudonym {
         }
     }
 
-    /// The call that sends it, signed by the user.
+    /// The call that sends it, paid for and signed by the user.
     pub fn client_creating_call(&self, cloud: &TestCloud, creation: &CreateQsClientRequest) -> Call {
-        self.sign_as_user(cloud, &Call::new::<CreateQsClient>(&self.qs_user_path(), json_body(creation)))
+        let call = Call::new::<CreateQsClient>(&self.qs_user_path(), json_body(creation)).paid();
+        self.sign_as_user(cloud, &call)
     }
 
     /// Creates another client of the same user.

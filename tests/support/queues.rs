@@ -13,10 +13,10 @@ use vestibule_protocol::queue_config::QueueConfig;
 
 use crate::{Applicant, Call, Pseudonym, TestCloud, json_body};
 
-/// The call that puts a message into the queue of a leaf.
+/// The call that puts a message into the queue of a leaf, paid for.
 pub fn sending_call(queue_config: &Bytes, message: &[u8]) -> Call {
     let request = EnqueueQsMessageRequest { queue_config: queue_config.clone(), message: Bytes(message.to_vec()) };
-    Call::new::<EnqueueQsMessage>(&(), json_body(&request))
+    Call::new::<EnqueueQsMessage>(&(), json_body(&request)).paid()
 }
 
 /// The owner's end of a queue, and what came out of it.

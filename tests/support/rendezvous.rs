@@ -18,7 +18,9 @@ use vestibule_protocol::endpoint::{
 };
 use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::rendezvous::frame::{AuthenticatedFrame, DeviceFrame, MailboxOutcome, RelayFrame};
-use vestibule_protocol::rendezvous::{MailboxId, Pairing, RandomString, Rendezvous, RendezvousCode, RendezvousTicket};
+use vestibule_protocol::rendezvous::{
+    MailboxId, Pairing, RELAY_SUBPROTOCOL, RandomString, Rendezvous, RendezvousCode, RendezvousTicket,
+};
 use vestibule_protocol::request_signature::Service;
 use vestibule_protocol::signed::Verified;
 use vestibule_protocol::time::Timestamp;
@@ -138,14 +140,16 @@ impl TestCloud {
     }
 }
 
-fn websocket_event(route: &str, connection: &str, body: Option<&str>) -> Value {
+/// An event of a WebSocket API.
+pub(crate) fn websocket_event(route: &str, connection: &str, body: Option<&str>) -> Value {
     let context = json!({
         "routeKey": route, "connectionId": connection, "identity": {}, "connectedAt": 0, "requestTimeEpoch": 0,
     });
     json!({"requestContext": context, "body": body, "isBase64Encoded": false})
 }
 
-fn status(answer: &Value) -> u16 {
+/// The status that a function of a WebSocket API has answered.
+pub(crate) fn status(answer: &Value) -> u16 {
     answer["statusCode"].as_u64().and_then(|status| u16::try_from(status).ok()).expect("a status")
 }
 
@@ -196,14 +200,24 @@ impl Seat {
 
 /// Connects with this header, or gives the status with which that is refused.
 pub async fn connect(cloud: &TestCloud, subprotocols: &str) -> Result<WebSocketStream<TcpStream>, u16> {
-    let url = cloud.cloud.websocket_url("RsWebSocketApi").expect("the API");
+    open_web_socket(cloud, "RsWebSocketApi", subprotocols, RELAY_SUBPROTOCOL).await
+}
+
+/// Opens a WebSocket of the API of this logical id with this header, or gives the status with which that is refused.
+pub(crate) async fn open_web_socket(
+    cloud: &TestCloud,
+    api: &str,
+    subprotocols: &str,
+    agreed: &str,
+) -> Result<WebSocketStream<TcpStream>, u16> {
+    let url = cloud.cloud.websocket_url(api).expect("the API");
     let mut request = url.into_client_request().expect("a URL");
     request.headers_mut().insert("sec-websocket-protocol", subprotocols.parse().expect("a header"));
     let authority = cloud.cloud.url().strip_prefix("http://").expect("a URL");
     let stream = TcpStream::connect(authority).await.expect("the local cloud listens");
     match client_async(request, stream).await {
         Ok((socket, response)) => {
-            assert_eq!(response.headers()["sec-websocket-protocol"], "vestibule.relay.1");
+            assert_eq!(response.headers()["sec-websocket-protocol"], agreed);
             Ok(socket)
         }
         Err(Error::Http(response)) => Err(response.status().as_u16()),

@@ -14,9 +14,13 @@ use crate::error::Error;
 use crate::queuing::DEFAULT_KEY_PACKAGES;
 use crate::server_url::ServerUrl;
 
+mod account;
 mod devices;
+mod messages;
 
+pub(super) use account::{AccountCommand, DeleteAccount};
 pub(super) use devices::{Approve, Devices, DevicesCommand, IdentityCommand, Link, Remove, Reset};
+pub(super) use messages::{Receive, Send};
 
 /// Brings you and your devices into a Vestibule, the entrance of an end-to-end-encrypted messenger.
 ///
@@ -55,10 +59,11 @@ pub(super) enum Command {
     Register(Register),
 
     /// Show who this device is, until when its credential is valid, what has changed among your devices since the last time,
-    /// and how many KeyPackages friends can still claim.
+    /// how many KeyPackages friends can still claim, and how many tokens are left.
     ///
-    /// A credential that ends soon is renewed; if the KeyPackages are few, fresh ones are published. If a service cannot be
-    /// reached, the rest is shown.
+    /// A credential that ends soon is renewed; if the KeyPackages are few, fresh ones are published, and if the tokens are
+    /// few, more are taken. A linked device that the queuing service does not know yet is made known to it. If a service
+    /// cannot be reached, the rest is shown.
     Status,
 
     /// Publish your KeyPackages, or claim those of a friend.
@@ -70,6 +75,18 @@ pub(super) enum Command {
     /// Give it to friends alone, over a channel that you trust: whoever has it can use up your KeyPackages and sees whose
     /// they are.
     FriendshipCode,
+
+    /// Send a text, end-to-end encrypted, to all devices of a friend.
+    ///
+    /// It costs a token for each device and one more. If the command is interrupted, run it again within a day: each device
+    /// gets the text once.
+    Send(Send),
+
+    /// Print the messages that have come for this device.
+    ///
+    /// Each is printed once, unless the command was interrupted while it did so. What cannot be opened, or is of somebody who
+    /// cannot be trusted, is counted.
+    Receive(Receive),
 
     /// Make this device, which is new, one of a user's: show a code that is typed into a device the user has, and wait.
     ///
@@ -101,6 +118,15 @@ pub(super) enum Command {
     /// Show what was done with your storage key and your password, newest first, and whether the log was altered since
     /// this device last saw it.
     Audit(OfUser),
+
+    /// Show how many tokens this device has to pay with at the queuing service, and when it can take more.
+    ///
+    /// A token says that somebody was given it, and not who. `vestibule status` takes more when they are few.
+    Tokens,
+
+    /// Look after your account.
+    #[command(subcommand)]
+    Account(AccountCommand),
 
     /// Open this device's home with your password, if its device key was lost.
     ///

@@ -6,7 +6,9 @@ use super::password::PasswordPrompt;
 use super::report::Report;
 use crate::client::Client;
 use crate::error::Error;
+use crate::identity::KeyRotation;
 use crate::password::PasswordUse;
+use crate::queuing::KeyPackageSupply;
 
 /// Lists the devices, or removes one.
 pub(super) async fn execute_devices(
@@ -44,12 +46,23 @@ pub(super) async fn execute_identity(
 pub(super) async fn execute_status(mut client: Client, report: &mut Report<'_>) -> Result<(), CommandError> {
     client.status()?;
     let changes = client.catch_up().await;
-    let supply = client.refill_key_packages().await;
-    let connection_packages = client.refill_connection_packages().await;
+    let is_over = matches!(changes, Err(Error::DeviceRemoved(_) | Error::AccountDeleted(_)));
+    let connection_packages = if is_over { None } else { client.refill_connection_packages().await.err() };
+    let supply = if is_over { client.key_package_supply().await } else { refill_key_packages(&mut client).await };
+    let tokens = if is_over { client.tokens() } else { client.refill_tokens().await };
     // The credential may have been renewed.
-    report.status(&client.status()?, &changes, &supply, connection_packages.as_ref().err());
+    report.status(&client.status()?, &changes, &supply, &tokens, connection_packages.as_ref());
+    if client.key_rotation()? == KeyRotation::Pending {
+        report.rotation_pending(client.half_removed_device()?.as_ref());
+    }
     match changes {
-        Err(error @ Error::DeviceRemoved(_)) => Err(error.into()),
+        Err(error) if is_over => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// A device that was linked may not be known to the queuing service yet.
+async fn refill_key_packages(client: &mut Client) -> Result<KeyPackageSupply, Error> {
+    client.join_queuing_service(|_| ()).await?;
+    client.refill_key_packages().await
 }

@@ -14,6 +14,7 @@ use super::report::Report;
 use crate::client::{Client, Options};
 use crate::error::Error;
 use crate::linking::{Deciding, Linked, LinkingInteraction, LinkingQuestion, LinkingStep};
+use crate::registration::Progress;
 use crate::rendezvous::RendezvousError;
 
 /// Reads a line that somebody types. It is called on a thread of its own, because it takes as long as it takes.
@@ -27,7 +28,7 @@ pub(super) struct Questions {
 
 impl Questions {
     /// Asks for a line. That nobody answers is the end of it.
-    async fn ask(&self, report: &mut Report<'_>, question: &str) -> Result<Zeroizing<String>, Error> {
+    pub(super) async fn ask(&self, report: &mut Report<'_>, question: &str) -> Result<Zeroizing<String>, Error> {
         report.question(question);
         let (answer, answered) = oneshot::channel();
         let read_line = self.read_line.clone();
@@ -51,13 +52,22 @@ pub(super) async fn execute_link(
     let user_name = link.user_name()?;
     check_somebody_decides(link.yes, &questions)?;
     let mut client = Client::open(options)?;
-    let mut screen = Screen { report, questions: &questions, is_decided: link.yes };
+    let mut screen = Screen::new(report, &questions, link.yes);
     let outcome = tokio::select! {
         biased;
         outcome = client.link(&link.device_name, user_name.as_ref(), &mut screen) => outcome,
-        Ok(()) = interrupted => give_up(&mut client).await,
+        // What is left then can be done later, and not be undone.
+        Ok(()) = interrupted => match screen.is_linked {
+            true => Err(Error::NotAtQueuingService),
+            false => give_up(&mut client).await,
+        },
     };
-    conclude(outcome, report, "This device is one of")
+    match outcome {
+        Ok(linked) if !screen.is_linked => screen.linked(&linked),
+        Ok(_) => screen.report.reachable(),
+        Err(error) => return Err(aborted(error, screen.report)),
+    }
+    Ok(())
 }
 
 /// Approves a device, until it is done or `interrupted` is.
@@ -83,13 +93,19 @@ pub(super) async fn execute_approve(
             Ok(()) = &mut interrupted => return Err(cancelled().into()),
         },
     };
-    let mut screen = Screen { report, questions: &questions, is_decided: approve.yes };
+    let mut screen = Screen::new(report, &questions, approve.yes);
     let outcome = tokio::select! {
         biased;
         outcome = client.approve(pairing.as_ref(), &mut screen) => outcome,
         Ok(()) = interrupted => give_up(&mut client).await,
     };
-    conclude(outcome, report, "Your new device is one of")
+    match outcome {
+        Ok(linked) => {
+            report.linked(&linked, "Your new device is one of");
+            Ok(())
+        }
+        Err(error) => Err(aborted(error, report)),
+    }
 }
 
 fn check_somebody_decides(is_decided: bool, questions: &Questions) -> Result<(), Error> {
@@ -115,17 +131,9 @@ fn cancelled() -> Error {
     RendezvousError::Ended(EndReason::Cancelled).into()
 }
 
-fn conclude(outcome: Result<Linked, Error>, report: &mut Report<'_>, whose: &str) -> Result<(), CommandError> {
-    match outcome {
-        Ok(linked) => {
-            report.linked(&linked, whose);
-            Ok(())
-        }
-        Err(error) => {
-            report.aborted(&error);
-            Err(error.into())
-        }
-    }
+fn aborted(error: Error, report: &mut Report<'_>) -> CommandError {
+    report.aborted(&error);
+    error.into()
 }
 
 /// What the person at this device sees and answers.
@@ -134,6 +142,14 @@ struct Screen<'s, 'r> {
     questions: &'s Questions,
     /// The answers are yes.
     is_decided: bool,
+    /// It was told that this device is linked.
+    is_linked: bool,
+}
+
+impl<'s, 'r> Screen<'s, 'r> {
+    fn new(report: &'s mut Report<'r>, questions: &'s Questions, is_decided: bool) -> Self {
+        Self { report, questions, is_decided, is_linked: false }
+    }
 }
 
 impl LinkingInteraction for Screen<'_, '_> {
@@ -146,6 +162,15 @@ impl LinkingInteraction for Screen<'_, '_> {
             LinkingStep::PeerJoined => self.report.peer_joined(),
             LinkingStep::Secured => self.report.secured(),
         }
+    }
+
+    fn linked(&mut self, linked: &Linked) {
+        self.is_linked = true;
+        self.report.linked(linked, "This device is one of");
+    }
+
+    fn progress(&mut self, progress: Progress) {
+        self.report.progress(progress);
     }
 
     fn decide<'a>(&'a mut self, question: &'a LinkingQuestion) -> Deciding<'a> {

@@ -1,6 +1,6 @@
 //! What a command says: to people in words, to scripts in JSON.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
@@ -18,10 +18,14 @@ use crate::key_server::AuditLog;
 use crate::queuing::{ClaimedKeyPackage, KeyPackageSupply, Published};
 use crate::registration::{Progress, StageState};
 use crate::text::rfc_3339;
+use crate::tokens::Tokens;
 
+mod account;
 mod devices;
 mod linking;
+mod messages;
 
+use account::{ListedTokens, tokens_or_error_in_words};
 use devices::{ListedChange, changes_in_words};
 
 /// How often the spinner turns.
@@ -51,6 +55,9 @@ enum Event<'a> {
         key_packages: Option<Supply>,
         #[serde(skip_serializing_if = "Option::is_none")]
         key_packages_problem: Option<String>,
+        tokens: Option<ListedTokens>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tokens_problem: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         connection_packages_problem: Option<String>,
     },
@@ -185,12 +192,13 @@ impl<'a> Report<'a> {
         );
     }
 
-    /// Who this device is, and what is known of the user's other devices and of its supply of KeyPackages.
+    /// Who this device is, and what is known of the user's other devices and of its supplies of KeyPackages and tokens.
     pub(super) fn status(
         &mut self,
         status: &Status,
         changes: &Result<Vec<DeviceChange>, Error>,
         supply: &Result<KeyPackageSupply, Error>,
+        tokens: &Result<Tokens, Error>,
         connection_packages: Option<&Error>,
     ) {
         let expires_at = rfc_3339(status.credential_validity.not_after);
@@ -205,6 +213,8 @@ impl<'a> Report<'a> {
                     Supply { remaining, last_resort_uses }
                 }),
                 key_packages_problem: supply.as_ref().err().map(Error::urn),
+                tokens: tokens.as_ref().ok().map(ListedTokens::of),
+                tokens_problem: tokens.as_ref().err().map(Error::urn),
                 connection_packages_problem: connection_packages.map(Error::urn),
             });
         }
@@ -224,6 +234,7 @@ impl<'a> Report<'a> {
             ("credential", format!("{validity} {expires_at}")),
             ("devices", changes_in_words(changes)),
             ("packages", packages),
+            ("tokens", tokens_or_error_in_words(tokens)),
             ("server", status.server.to_string()),
             ("root", status.trusted_root.to_string()),
         ]
@@ -319,8 +330,14 @@ impl<'a> Report<'a> {
 
     /// A line of `--json`. Some have secrets in them.
     fn event(&mut self, event: &impl Serialize) {
+        let _ = self.try_event(event);
+    }
+
+    /// The same, where it matters whether it could be written.
+    fn try_event(&mut self, event: &impl Serialize) -> io::Result<()> {
         let line = to_secret_json(event);
-        let _ = self.stdout.write_all(&line).and_then(|()| self.stdout.write_all(b"\n"));
-        let _ = self.stdout.flush();
+        self.stdout.write_all(&line)?;
+        self.stdout.write_all(b"\n")?;
+        self.stdout.flush()
     }
 }

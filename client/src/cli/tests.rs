@@ -4,8 +4,11 @@ use super::*;
 use crate::testing::{Device, KEY_PACKAGES, PASSWORD};
 use crate::transport::TransportError;
 
+mod account;
 mod key_server;
 mod linking;
+mod messages;
+mod rotation;
 
 const ALICE: &str = "alice@localhost";
 
@@ -120,6 +123,7 @@ async fn register_and_status_print_events_for_scripts() {
         "credential_expires_at": "2027-04-15T00:00:00Z",
         "device_changes": [],
         "key_packages": {"remaining": KEY_PACKAGES, "last_resort_uses": 0},
+        "tokens": {"available": 100, "next_allowance_at": null},
     });
     assert_eq!((ran.exit_code, ran.events()), (0, vec![status]));
 }
@@ -130,7 +134,7 @@ async fn status_is_for_people_too() {
     vestibule(&device, &["register", ALICE, "--device", "laptop", "--password-stdin"]).await;
     let ran = vestibule(&device, &["status"]).await;
     let names: Vec<_> = ran.stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(names, ["user", "device", "client", "credential", "devices", "packages", "server", "root"]);
+    assert_eq!(names, ["user", "device", "client", "credential", "devices", "packages", "tokens", "server", "root"]);
     assert!(ran.stdout.contains("credential  valid until 2027-04-15T00:00:00Z\n"), "{}", ran.stdout);
 }
 

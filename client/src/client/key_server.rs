@@ -120,7 +120,10 @@ impl Client {
         };
         let account = account.filter(|account| account.user_name == user_name && account.is_registered());
         let session = match (&self.home, account) {
-            (Some(home), Some(account)) => Some(Session::new(home, connection.clone(), trusted_root, Some(account))),
+            (Some(home), Some(account)) => {
+                let relay_transport = self.relay_transport();
+                Some(Session::new(home, connection.clone(), relay_transport, trusted_root, Some(account)))
+            }
             _ => None,
         };
         Ok(User { connection, user_name, session })

@@ -5,34 +5,77 @@ use vestibule_protocol::linking::{DeclineReason, Ending};
 use vestibule_protocol::name::UserName;
 use vestibule_protocol::rendezvous::{Pairing, Role};
 
-use super::Client;
+use super::{Client, Registered};
 use crate::error::Error;
 use crate::home::{Account, AuthenticationServiceState, Home};
 use crate::identity;
 use crate::linking::{
-    ExistingDeviceRun, Linked, LinkingInteraction, NewDeviceRun, confirm, forget, register, settle_approval,
-    withdraw_itself,
+    ExistingDeviceRun, Linked, LinkingInteraction, NewDeviceRun, confirm, forget, join_queuing_service, register,
+    settle_approval, withdraw_itself,
 };
+use crate::registration::{Observer, Progress, StageState};
 use crate::rendezvous::{Rendezvous, Surroundings};
 use crate::session::Session;
 
 impl Client {
     /// Makes this device, which has no account, one of a user's: shows a code, waits until it was typed into one of the user's
-    /// devices, and is let in by it. `user_name` is whose it is to be, if that is to be made sure of.
+    /// devices, and is let in by it. `user_name` is whose it is to be, if that is to be made sure of. Then, when the
+    /// `interaction` was told that it is linked, it gets connection packages and a direct queue, and becomes known to the
+    /// queuing service, with KeyPackages of its own.
     ///
     /// If it is interrupted, the next call goes on where that is possible; otherwise it begins again, with another code. A
-    /// device that was linked is told so again.
+    /// device that was linked is told so again, and [becomes known](Self::join_queuing_service) if it is not yet.
     ///
     /// # Errors
     /// [`Error::Linking`], [`Error::Rendezvous`], [`Error::HandoverRefused`] and others after which the device has kept
     /// nothing; [`Error::AlreadyRegistered`], [`Error::AlreadyLinked`], [`Error::RegistrationUnderWay`]; after
-    /// [`Error::Api`] and [`RelayUnreachable`](crate::RendezvousError::RelayUnreachable) the same call goes on.
+    /// [`Error::Api`] and [`RelayUnreachable`](crate::RendezvousError::RelayUnreachable) the same call goes on. After the
+    /// device was linked, as [`Client::refill_connection_packages`] and [`Client::join_queuing_service`].
     pub async fn link(
         &mut self,
         device_name: &str,
         user_name: Option<&UserName>,
         interaction: &mut dyn LinkingInteraction,
     ) -> Result<Linked, Error> {
+        let (linked, beginning) = self.become_linked(device_name, user_name, interaction).await?;
+        interaction.linked(&linked);
+        // Before the client becomes a pseudonym elsewhere: what it does here right after that would tell which.
+        self.refill_connection_packages().await?;
+        self.join(beginning, &mut |progress| interaction.progress(progress)).await?;
+        Ok(linked)
+    }
+
+    /// Makes this device, which was linked, known to the queuing service, and publishes its KeyPackages, if an earlier run
+    /// did not get so far. What is done is done: for a device that is known already nobody is asked. `observer` is told
+    /// about every stage that remains to be done.
+    ///
+    /// # Errors
+    /// [`Error::DeviceRemoved`], [`Error::Tokens`], [`Error::Api`], [`Error::Identity`], [`Error::QsKeys`],
+    /// [`Error::OwnCredentialUnusable`], [`Error::Home`], after which the same call goes on; [`Error::NotRegistered`],
+    /// [`Error::LinkingUnderWay`]; [`Error::RegistrationUnderWay`], which [`Client::register`] completes.
+    pub async fn join_queuing_service(
+        &mut self,
+        mut observer: impl FnMut(Progress) + Send,
+    ) -> Result<Registered, Error> {
+        self.join(StageState::Resumed, &mut observer).await
+    }
+
+    async fn join(&self, beginning: StageState, observer: &mut Observer<'_>) -> Result<Registered, Error> {
+        let mut session = self.own_session()?;
+        if session.account().is_linked() {
+            let longest_delay = self.longest_pseudonym_delay(&session.connection.server);
+            join_queuing_service(&mut session, longest_delay, self.options.key_packages, beginning, observer).await?;
+        }
+        Registered::of(session.account())
+    }
+
+    /// Links this device. Gives how what is left to do then begins.
+    async fn become_linked(
+        &mut self,
+        device_name: &str,
+        user_name: Option<&UserName>,
+        interaction: &mut dyn LinkingInteraction,
+    ) -> Result<(Linked, StageState), Error> {
         let device_name: DeviceName = device_name.parse()?;
         let state = self.load()?;
         let trusted_root = self.trusted_root(state.as_ref())?;
@@ -54,12 +97,12 @@ impl Client {
                 unopened.insert(Home::open_or_create(&options.home, randomness, fuse)?)
             }
         };
-        let session = Session::new(home, connection.clone(), trusted_root, account);
+        let session = Session::new(home, connection.clone(), transport.clone(), trusted_root, account);
         let surroundings = Surroundings { home, connection, transport };
         let mut rendezvous = if goes_on {
             Rendezvous::resume(surroundings)?.expect("it was there a moment ago")
         } else if session.account.is_some() {
-            return find_out(session).await;
+            return Ok((find_out(session).await?, StageState::Resumed));
         } else {
             Rendezvous::create(surroundings, trusted_root).await?
         };
@@ -69,7 +112,7 @@ impl Client {
         let user_name = user_name.cloned();
         let run = NewDeviceRun { session, device_name, user_name, was_root_trusted, interaction };
         // On the heap: there is much of it, and it lasts.
-        Box::pin(run.run(&mut rendezvous)).await
+        Ok((Box::pin(run.run(&mut rendezvous)).await?, StageState::Started))
     }
 
     /// Lets the device that shows `pairing` be one of this device's user's, if the person wants that. A code can be used once.
@@ -183,6 +226,7 @@ async fn join<'c>(
 /// A home has one account, and one that was registered is not linked.
 fn check_may_link(account: Option<&Account>, user_name: Option<&UserName>) -> Result<(), Error> {
     let Some(account) = account else { return Ok(()) };
+    account.check_not_being_deleted()?;
     let is_wanted = user_name.is_none_or(|wanted| *wanted == account.user_name);
     match (account.is_linked(), account.is_registered()) {
         (true, _) if is_wanted => Ok(()),

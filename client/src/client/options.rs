@@ -71,7 +71,7 @@ impl Options {
         Self { transport: Some(transport), ..self }
     }
 
-    /// How the relay is reached. By default through [`WebSocketTransport`](crate::WebSocketTransport).
+    /// How WebSockets are opened, to the relay and to listen for messages. By default through [`WebSocketTransport`](crate::WebSocketTransport).
     pub fn relay_transport(self, relay_transport: Arc<dyn RelayTransport>) -> Self {
         Self { relay_transport: Some(relay_transport), ..self }
     }

@@ -6,7 +6,7 @@ use vestibule_protocol::problem::Problem;
 
 use super::*;
 use crate::fuse::Fuse;
-use crate::home::{Home, OwnQueue};
+use crate::home::{ConnectionPackages, Home, OwnQueue};
 use crate::testing::{Device, link};
 use crate::transport::{Request, Response, TransportError};
 
@@ -23,6 +23,19 @@ async fn tablet() -> Device {
     let phone = alice().await;
     let tablet = phone.another();
     link(&tablet, &phone, "tablet").await.unwrap();
+    tablet
+}
+
+/// The same, of before linked devices had connection packages.
+async fn old_tablet() -> Device {
+    let tablet = tablet().await;
+    let home = Home::open(tablet.home.path(), Randomness::system(), Fuse::none()).unwrap().unwrap();
+    let mut state = home.load().unwrap().unwrap();
+    let account = state.account.as_mut().unwrap();
+    (account.connection_packages, account.as_queue) = (ConnectionPackages::default(), None);
+    tablet.service.deployment().connection_packages.0.remove(&account.client_id().to_string());
+    home.store(&state).unwrap();
+    drop(home);
     tablet
 }
 
@@ -113,14 +126,22 @@ async fn keys_are_kept_until_thirty_days_after_their_packages_expired() {
 }
 
 #[tokio::test]
-async fn a_linked_device_gets_packages_and_a_queue_and_stays_a_linked_one() {
+async fn a_device_has_packages_and_a_queue_as_soon_as_it_is_linked() {
     let device = tablet().await;
-    assert!(device.account().as_queue.is_none() && !device.account().has_connection_packages());
+    assert_eq!((claimable(&device).len(), known(&device).1.is_some()), (COUNT, true));
+    assert_keys_are_kept(&device);
+    device.client().refill_connection_packages().await.unwrap();
+    assert_eq!(publications(&device), 1);
+}
+
+#[tokio::test]
+async fn a_linked_device_that_has_none_gets_packages_and_a_queue_and_stays_a_linked_one() {
+    let device = old_tablet().await;
     device.client().refill_connection_packages().await.unwrap();
     assert_eq!((claimable(&device).len(), known(&device).1.is_some()), (COUNT, true));
     assert_keys_are_kept(&device);
     let account = device.account();
-    assert!(account.is_linked() && account.as_queue.is_some() && account.has_connection_packages());
+    assert!(account.is_linked() && account.as_queue.is_some());
     let outcome = device.register(ALICE).await;
     assert!(matches!(outcome.result, Err(Error::AlreadyLinked(_))));
     // The next ones go to the same queue.
@@ -135,7 +156,7 @@ async fn a_linked_device_gets_packages_and_a_queue_and_stays_a_linked_one() {
 async fn a_publication_killed_at_any_point_is_completed_by_the_next_run() {
     for is_first in [true, false] {
         for points in 0.. {
-            let device = if is_first { tablet().await } else { alice().await };
+            let device = if is_first { old_tablet().await } else { alice().await };
             let before = known(&device).0;
             device.clock.advance(61 * DAY);
             let options = device.options().fuse(Fuse::after(points));
@@ -155,7 +176,7 @@ async fn a_publication_killed_at_any_point_is_completed_by_the_next_run() {
 
 #[tokio::test]
 async fn the_same_bytes_are_sent_until_they_are_answered() {
-    let device = tablet().await;
+    let device = old_tablet().await;
     let bodies = std::sync::Arc::new(Mutex::new(Vec::new()));
     let seen = bodies.clone();
     let losing = move |request: &Request, response: Response| {
@@ -175,7 +196,7 @@ async fn the_same_bytes_are_sent_until_they_are_answered() {
 
 #[tokio::test]
 async fn packages_that_grew_old_before_they_arrived_are_made_anew() {
-    let device = tablet().await;
+    let device = old_tablet().await;
     let unplugged = |request: &Request| {
         request.path.ends_with("/connection-packages").then(|| Err(TransportError("unplugged".into())))
     };

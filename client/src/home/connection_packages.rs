@@ -9,7 +9,7 @@ use vestibule_protocol::encoding::secret;
 use vestibule_protocol::keys::HpkePrivateKey;
 use vestibule_protocol::time::{DAY, Timestamp};
 
-use super::{Account, KeptRequest};
+use super::KeptRequest;
 
 /// For how many days keys are kept after their packages have expired: what was encrypted to one in the last minute may have
 /// been waiting since.
@@ -135,11 +135,4 @@ pub(super) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Connect
     }
 
     deserializer.deserialize_any(EitherForm)
-}
-
-impl Account {
-    /// Whether strangers have had connection packages to claim.
-    pub(crate) fn has_connection_packages(&self) -> bool {
-        self.connection_packages.next_index > 0
-    }
 }

@@ -10,7 +10,7 @@ use vestibule_protocol::name::ClientUuid;
 use vestibule_protocol::symmetric::DeviceLabelKey;
 use vestibule_protocol::time::Timestamp;
 
-use super::KeptRequest;
+use super::{KeptRequest, Sharing};
 
 /// The identity, as this client has it.
 #[derive(Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub(crate) struct IdentityState {
     pub(crate) leaving: Vec<ClientUuid>,
     /// Clients of the generation before that are not expected to enter this one.
     pub(crate) excluded: Vec<ClientUuid>,
+    /// What is under way about the secrets that the user's clients share.
+    #[serde(default)]
+    pub(crate) sharing: Sharing,
 }
 
 impl IdentityState {
@@ -60,6 +63,8 @@ pub(crate) struct PendingChange {
     pub(crate) next: Identity,
     /// What the client that it adds is told.
     pub(crate) welcome: Option<Bytes>,
+    /// As which rotation it makes the secrets of the rotation under way those of the user's clients, if it does.
+    pub(crate) rotates_to: Option<u64>,
 }
 
 /// What a change is asked of.
@@ -76,22 +81,25 @@ impl PendingChange {
     /// The start of the first generation.
     pub(crate) fn start(identity: Identity, group_info: Bytes) -> Self {
         let generation = identity.follower().generation();
-        let request = CommitIdentityRequest { generation, epoch: 0, commit: None, group_info };
-        Self { kind: ChangeKind::Commit, request: KeptRequest::new(&request), next: identity, welcome: None }
+        let request =
+            CommitIdentityRequest { generation, epoch: 0, commit: None, group_info, encrypted_user_secrets: None };
+        let request = KeptRequest::new(&request);
+        Self { kind: ChangeKind::Commit, request, next: identity, welcome: None, rotates_to: None }
     }
 
     /// The start of another generation.
-    pub(crate) fn reset(identity: Identity, group_info: Bytes, login: LoginProof) -> Self {
+    pub(crate) fn reset(identity: Identity, group_info: Bytes, login: LoginProof, rotates_to: Option<u64>) -> Self {
         let request = KeptRequest::new(&ResetIdentityRequest { login, group_info });
-        Self { kind: ChangeKind::Reset, request, next: identity, welcome: None }
+        Self { kind: ChangeKind::Reset, request, next: identity, welcome: None, rotates_to }
     }
 
-    /// A commit.
-    pub(crate) fn commit(prepared: PreparedCommit) -> Self {
+    /// A commit, with what the other clients are told.
+    pub(crate) fn commit(prepared: PreparedCommit, encrypted_user_secrets: Bytes, rotates_to: Option<u64>) -> Self {
         let PreparedCommit { commit, group_info, welcome, next } = prepared;
         let (generation, epoch) = (next.follower().generation(), next.follower().epoch());
         let epoch = epoch.checked_sub(1).expect("a commit leads to another epoch");
-        let request = CommitIdentityRequest { generation, epoch, commit: Some(commit), group_info };
-        Self { kind: ChangeKind::Commit, request: KeptRequest::new(&request), next, welcome }
+        let (commit, encrypted_user_secrets) = (Some(commit), Some(encrypted_user_secrets));
+        let request = CommitIdentityRequest { generation, epoch, commit, group_info, encrypted_user_secrets };
+        Self { kind: ChangeKind::Commit, request: KeptRequest::new(&request), next, welcome, rotates_to }
     }
 }

@@ -18,8 +18,9 @@ pub(crate) struct Pseudonym {
     /// The key of the client's record.
     #[serde(with = "secret")]
     pub(crate) client_record_key: SigningKey<QsClientRecordKey>,
-    /// The client's queue at the queuing service.
-    pub(crate) queue: OwnQueue,
+    /// The client's queue at the queuing service as it was created; none from the moment that there is an
+    /// [`Inbox`](crate::messages::Inbox). These keys would open everything that ever was in the queue.
+    pub(crate) queue: Option<OwnQueue>,
     /// Under what the client's push token is stored.
     #[serde(with = "secret")]
     pub(crate) push_token_key: PushTokenKey,
@@ -27,13 +28,13 @@ pub(crate) struct Pseudonym {
     pub(crate) publications: Publications,
 }
 
-/// How far the registration with the queuing service has come.
+/// How far the client's creation at the queuing service has come.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum QueuingServiceState {
-    /// User and client may or may not exist: the answer to the request tells.
+    /// The client may or may not exist, and if it is the user's first, the user: the answer to the request tells.
     Creating {
-        /// The body of the request to create them.
+        /// The body of the request to create it, or both.
         #[serde(with = "secret")]
         request: KeptRequest,
     },
@@ -64,6 +65,9 @@ impl Publications {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Generation {
     pub(crate) number: u64,
+    /// Which rotation of the friendship encryption key whose they are is encrypted under.
+    #[serde(default)]
+    pub(crate) rotation: u64,
     /// When the first of its packages expires.
     pub(crate) not_after: Timestamp,
 }

@@ -42,6 +42,10 @@ pub(super) enum Kind {
     Rendezvous,
     /// The tokens.
     Tokens,
+    /// The client's end of its queue, and the messages from it.
+    Inbox,
+    /// A message that is being sent.
+    Outbox,
 }
 
 impl Kind {
@@ -52,6 +56,8 @@ impl Kind {
             Self::KeyPackages => b"VESTIBULE-PACKS",
             Self::Rendezvous => b"VESTIBULE-MEETS",
             Self::Tokens => b"VESTIBULE-COINS",
+            Self::Inbox => b"VESTIBULE-INBOX",
+            Self::Outbox => b"VESTIBULE-SENDS",
         }
     }
 }

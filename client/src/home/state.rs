@@ -15,8 +15,8 @@ use zeroize::Zeroizing;
 
 use super::json::to_secret_json;
 use super::{
-    Approval, ConnectionPackages, HomeError, IdentityState, KeyServerState, Pseudonym, QueuingServiceState, Renewal,
-    UserSecrets, connection_packages,
+    Approval, ConnectionPackages, Deletion, HomeError, IdentityState, KeyServerState, Pseudonym, QueuingServiceState,
+    Renewal, UserSecrets, connection_packages,
 };
 use crate::api::RequestSigner;
 use crate::error::Error;
@@ -102,6 +102,8 @@ pub(crate) struct Account {
     pub(crate) identity: Option<IdentityState>,
     pub(crate) renewal: Option<Renewal>,
     pub(crate) approval: Option<Approval>,
+    /// From the moment that the account is being deleted.
+    pub(crate) deletion: Option<Deletion>,
 }
 
 impl Account {
@@ -149,6 +151,15 @@ impl Account {
             AuthenticationServiceState::Linking { .. } => Error::LinkingUnderWay(self.user_name.clone()),
             AuthenticationServiceState::Registered { .. } if self.is_linked() => Error::NotAtQueuingService,
             _ => Error::RegistrationUnderWay(self.user_name.clone()),
+        }
+    }
+
+    /// # Errors
+    /// [`Error::DeletionUnderWay`].
+    pub(crate) fn check_not_being_deleted(&self) -> Result<(), Error> {
+        match self.deletion {
+            Some(_) => Err(Error::DeletionUnderWay(self.user_name.clone())),
+            None => Ok(()),
         }
     }
 

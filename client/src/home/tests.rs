@@ -50,6 +50,8 @@ impl Home {
             }
         }
         let json: Zeroizing<Vec<u8>> = serde_json::to_vec(&json).unwrap().into();
+        // Tokens came later than any of these.
+        self.remove_wallet().unwrap();
         if version >= 3 {
             return self.replace(Kind::State, &state_path(&self.directory), json).unwrap();
         }
@@ -165,7 +167,7 @@ fn a_state_of_a_newer_version_is_named_as_such() {
     fs::write(&path, b"VESTIBULE-STATE\x03whatever").unwrap();
     assert!(matches!(home.load(), Err(HomeError::NewerVersion(_))));
 
-    let newer = br#"{"version":5,"news":true}"#.to_vec().into();
+    let newer = br#"{"version":6,"news":true}"#.to_vec().into();
     let newer = home.keys.seal(Kind::State, newer, &mut Randomness::system());
     fs::write(&path, newer).unwrap();
     assert!(matches!(home.load(), Err(HomeError::NewerVersion(_))));

@@ -28,6 +28,15 @@ impl Home {
         self.replace(Kind::Tokens, &self.wallet_path(), to_secret_json(wallet))
     }
 
+    /// Removes the wallet, if there is one.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub(super) fn remove_wallet(&self) -> Result<(), HomeError> {
+        files::remove(&self.wallet_path())?;
+        Ok(self.fuse.reach("after the wallet was removed")?)
+    }
+
     fn wallet_path(&self) -> PathBuf {
         self.directory.join("tokens")
     }

@@ -7,6 +7,7 @@ use vestibule_protocol::name::ClientUuid;
 
 use super::change::send_pending;
 use super::generations::{enter_next, get_page};
+use super::sharing::hear;
 use super::{Device, IdentityFailure, ensure_started, verify_members};
 use crate::error::Error;
 use crate::home::IdentityState;
@@ -32,9 +33,11 @@ pub(crate) async fn catch_up(session: &mut Session<'_>) -> Result<(), Error> {
 pub(crate) async fn follow(session: &mut Session<'_>) -> Result<(), Error> {
     loop {
         let position = position(session);
-        let GetIdentityResponse { current_generation, last_epoch, commits, .. } = get_page(session, position).await?;
+        let page = get_page(session, position).await?;
+        let GetIdentityResponse { current_generation, last_epoch, commits, encrypted_user_secrets, .. } = page;
         let is_empty = commits.is_empty();
-        match process(session, commits).await {
+        let told = encrypted_user_secrets.into_iter().chain(std::iter::repeat(None));
+        match process(session, commits.into_iter().zip(told).collect()).await {
             // What nobody can follow is over.
             Err(Error::Identity(IdentityFailure::Stuck { device })) if current_generation > position.generation => {
                 exclude(session, device.client_id.uuid)?;
@@ -75,14 +78,14 @@ fn position(session: &Session<'_>) -> IdentityPosition {
 }
 
 /// Follows commits as far as they can be followed.
-async fn process(session: &mut Session<'_>, commits: Vec<Bytes>) -> Result<(), Error> {
+async fn process(session: &mut Session<'_>, commits: Vec<(Bytes, Option<Bytes>)>) -> Result<(), Error> {
     if commits.is_empty() {
         return Ok(());
     }
     let mut newcomers = Vec::new();
     let mut outcome = Ok(());
-    for commit in commits {
-        match process_one(session, &commit) {
+    for (commit, encrypted_user_secrets) in commits {
+        match process_one(session, &commit, encrypted_user_secrets.as_ref()) {
             Ok(change) => newcomers.extend(members_with_new_credentials(change)),
             Err(error) => {
                 outcome = Err(error);
@@ -98,7 +101,11 @@ async fn process(session: &mut Session<'_>, commits: Vec<Bytes>) -> Result<(), E
     outcome
 }
 
-fn process_one(session: &mut Session<'_>, commit: &Bytes) -> Result<Change, Error> {
+fn process_one(
+    session: &mut Session<'_>,
+    commit: &Bytes,
+    encrypted_user_secrets: Option<&Bytes>,
+) -> Result<Change, Error> {
     let account = session.account.as_mut().expect("this is done for an account alone");
     let (user_name, client_uuid) = (account.user_name.clone(), account.client_uuid);
     let identity = account.identity.as_mut().expect("it was started");
@@ -108,7 +115,10 @@ fn process_one(session: &mut Session<'_>, commit: &Bytes) -> Result<Change, Erro
         return Err(Error::DeviceRemoved(user_name));
     }
     match member.process(&commit.0) {
-        Ok(change) => Ok(change),
+        Ok(change) => {
+            hear(account, &change, encrypted_user_secrets);
+            Ok(change)
+        }
         Err(ProcessError::Unfollowable { by }) => {
             let device = Device::in_identity(account, by.uuid).unwrap_or_else(|| Device::unknown(by));
             Err(IdentityFailure::Stuck { device }.into())

@@ -6,6 +6,7 @@ use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::randomness::Randomness;
 
 use super::catch_up::follow;
+use super::sharing::{adopt_next, tell_with, told_with};
 use super::{IdentityFailure, OwnKeys};
 use crate::api::ApiError;
 use crate::error::Error;
@@ -53,10 +54,17 @@ fn make(
     randomness: &mut Randomness,
     prepare: impl Fn(&Identity, &ClientKeys<'_>, &mut Randomness) -> Result<Option<PreparedCommit>, IdentityError>,
 ) -> Result<Option<PendingChange>, Error> {
+    let state = account.identity.as_ref().expect("there is an identity to change");
     let own = OwnKeys::of(account, randomness)?;
-    let identity = account.identity.as_ref().expect("there is an identity to change").member();
-    let prepared = prepare(identity, &own.keys(account), randomness).map_err(IdentityFailure::NotMade)?;
-    Ok(prepared.map(PendingChange::commit))
+    let prepared = prepare(state.member(), &own.keys(account), randomness).map_err(IdentityFailure::NotMade)?;
+    let Some(mut prepared) = prepared else { return Ok(None) };
+    if let Some(next) = told_with(state, prepared.next.follower()) {
+        // Whom it removes is not to read the label either that comes with it.
+        let own = OwnKeys::with_label_under(account, &next.device_label_key, randomness)?;
+        let anew = prepare(state.member(), &own.keys(account), randomness).map_err(IdentityFailure::NotMade)?;
+        prepared = anew.unwrap_or(prepared);
+    }
+    tell_with(account, prepared, randomness).map(Some)
 }
 
 /// Prepares the commit that changes nothing but the client's own leaf, to be kept with the account.
@@ -118,12 +126,17 @@ async fn send(session: &Session<'_>) -> Result<(), ApiError> {
 fn accept(session: &mut Session<'_>) -> Result<(), Error> {
     session.change_account(|account| {
         let identity = account.identity.as_mut().expect("there is an identity to change");
-        let Some(PendingChange { next, welcome, .. }) = identity.pending.take() else { return };
+        let Some(PendingChange { kind, next, welcome, rotates_to, .. }) = identity.pending.take() else { return };
+        // A generation begins with nobody to tell.
+        identity.sharing.must_tell &= kind == ChangeKind::Reset;
         if let (Some(approval), Some(welcome)) = (&mut account.approval, welcome) {
             let (generation, epoch) = (next.follower().generation(), next.follower().epoch());
             approval.added = Some(AddedClient { generation, epoch, welcome });
         }
         identity.member = Some(next);
+        if let Some(rotation) = rotates_to {
+            adopt_next(account, rotation);
+        }
     })
 }
 

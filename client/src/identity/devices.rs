@@ -5,7 +5,6 @@ use std::fmt;
 use vestibule_identity::Member;
 use vestibule_protocol::device_label::{DeviceLabel, DeviceName};
 use vestibule_protocol::name::{ClientId, ClientUuid};
-use vestibule_protocol::symmetric::DeviceLabelKey;
 use vestibule_protocol::time::Timestamp;
 
 use crate::error::Error;
@@ -45,6 +44,8 @@ pub enum DeviceChange {
     Confirmed(Device),
     /// A device that was there is not any more.
     Removed(Device),
+    /// What a device has told of the keys that all share cannot be read, or not be taken: it was left aside.
+    Unreadable(Device),
 }
 
 impl DeviceChange {
@@ -54,23 +55,26 @@ impl DeviceChange {
             Self::Added(_) => "added",
             Self::Confirmed(_) => "confirmed",
             Self::Removed(_) => "removed",
+            Self::Unreadable(_) => "unreadable",
         }
     }
 
     /// Whom it is about.
     pub fn device(&self) -> &Device {
         match self {
-            Self::Added(device) | Self::Confirmed(device) | Self::Removed(device) => device,
+            Self::Added(device) | Self::Confirmed(device) | Self::Removed(device) | Self::Unreadable(device) => device,
         }
     }
 }
 
 impl Device {
-    fn of(member: &Member, this: ClientUuid, key: &DeviceLabelKey) -> Self {
-        let Member { client_id, is_confirmed, encrypted_device_label, .. } = member;
-        let encrypted = encrypted_device_label.as_ref();
-        let label = encrypted.and_then(|encrypted| DeviceLabel::open(&encrypted.0, client_id, key).ok());
+    fn of(member: &Member, this: ClientUuid, identity: &IdentityState) -> Self {
+        let Member { client_id, is_confirmed, .. } = member;
+        let label = label_of(member, identity);
         let (name, added_at) = label.map(|label| (label.name, label.added_at)).unzip();
+        // A label under a key that this device has not heard of yet does not take the name away.
+        let seen = identity.seen.iter().find(|seen| seen.client_uuid == client_id.uuid);
+        let name = name.or_else(|| seen?.name.clone());
         Self {
             client_id: client_id.clone(),
             name,
@@ -103,15 +107,20 @@ impl Device {
     }
 }
 
+/// What a device's label says, if there is a key that it opens under.
+pub(super) fn label_of(member: &Member, identity: &IdentityState) -> Option<DeviceLabel> {
+    let encrypted = member.encrypted_device_label.as_ref()?;
+    identity.device_label_keys().find_map(|key| DeviceLabel::open(&encrypted.0, &member.client_id, key).ok())
+}
+
 /// The user's devices as this client knows them: the members of the identity, and those that have yet to enter after it was
 /// started over.
 pub(crate) fn list(account: &Account) -> Vec<Device> {
-    let Some(IdentityState { member: Some(member), device_label_key, seen, excluded, .. }) = &account.identity else {
-        return Vec::new();
-    };
+    let Some(identity) = &account.identity else { return Vec::new() };
+    let IdentityState { member: Some(member), seen, excluded, .. } = identity else { return Vec::new() };
     let follower = member.follower();
     let members = follower.members();
-    let members = members.iter().map(|member| Device::of(member, account.client_uuid, device_label_key));
+    let members = members.iter().map(|member| Device::of(member, account.client_uuid, identity));
     let may_enter = follower.may_enter().into_iter().filter(|client_uuid| !excluded.contains(client_uuid));
     let absent = may_enter.filter_map(|client_uuid| {
         let seen = seen.iter().find(|seen| seen.client_uuid == client_uuid)?;
@@ -145,7 +154,11 @@ pub(crate) fn find_changes(session: &mut Session<'_>) -> Result<Vec<DeviceChange
     let changes = changes(account, &identity.seen, &others);
     if !changes.is_empty() {
         let seen = others.iter().map(Device::is_seen_as).collect();
-        session.change_account(|account| account.identity.as_mut().expect("it is there").seen = seen)?;
+        session.change_account(|account| {
+            let identity = account.identity.as_mut().expect("it is there");
+            identity.seen = seen;
+            identity.sharing.unreadable.clear();
+        })?;
     }
     Ok(changes)
 }
@@ -164,6 +177,9 @@ fn changes(account: &Account, seen: &[SeenDevice], others: &[Device]) -> Vec<Dev
     let is_gone = |seen: &&SeenDevice| !others.iter().any(|device| device.client_id.uuid == seen.client_uuid);
     let gone = seen.iter().filter(is_gone).cloned();
     changes.extend(gone.map(|seen| DeviceChange::Removed(Device::absent(account, seen))));
+    let unreadable = account.identity.iter().flat_map(|identity| &identity.sharing.unreadable);
+    let listed = unreadable.filter_map(|uuid| others.iter().find(|device| device.client_id.uuid == *uuid));
+    changes.extend(listed.map(|device| DeviceChange::Unreadable(device.clone())));
     changes
 }
 

@@ -4,12 +4,13 @@ use vestibule_identity::{Follower, Identity};
 use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::endpoint::{GetIdentity, GetIdentityResponse, IdentityPath, IdentityPosition};
 use vestibule_protocol::name::UserName;
+use vestibule_protocol::problem::ProblemType;
 
 use super::change::{Sent, keep_pending, send_pending};
+use super::sharing::tell_with;
 use super::{IdentityFailure, OwnKeys, verify_members};
 use crate::api::Api;
 use crate::error::Error;
-use crate::home::PendingChange;
 use crate::session::Session;
 
 /// How often this client tries to enter a generation while others do too.
@@ -17,7 +18,23 @@ const ENTRIES: usize = 20;
 
 /// A part of the history of the user's identity.
 pub(super) async fn get_page(session: &Session<'_>, from: IdentityPosition) -> Result<GetIdentityResponse, Error> {
-    page(&session.authentication_service, &session.account().user_name, from).await
+    let user_name = &session.account().user_name;
+    page(&session.authentication_service, user_name, from).await.map_err(|error| match error {
+        // It was there when this client became a member, and goes with the user alone.
+        Error::Api(error) if error.problem_type() == Some(ProblemType::IdentityUnknown) => {
+            Error::AccountDeleted(user_name.clone())
+        }
+        error => error,
+    })
+}
+
+/// Whether there is (still) an identity of the user's.
+pub(crate) async fn exists(session: &Session<'_>) -> Result<bool, Error> {
+    match get_page(session, IdentityPosition { generation: 1, epoch: 0 }).await {
+        Ok(_) => Ok(true),
+        Err(Error::AccountDeleted(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 async fn page(
@@ -109,7 +126,8 @@ pub(super) async fn enter_next(session: &mut Session<'_>) -> Result<(), Error> {
         let own = OwnKeys::of(account, &mut randomness)?;
         let prepared = Identity::prepare_entry(&follower, &group_info.0, &own.keys(account), &mut randomness);
         let prepared = prepared.map_err(IdentityFailure::NotMade)?;
-        keep_pending(session, PendingChange::commit(prepared))?;
+        let entry = tell_with(account, prepared, &mut randomness)?;
+        keep_pending(session, entry)?;
         if send_pending(session).await? == Sent::Accepted {
             return Ok(());
         }

@@ -22,6 +22,16 @@ pub(crate) struct OwnKeys {
 impl OwnKeys {
     /// Those of an account that has its credential and its device-label key.
     pub(crate) fn of(account: &Account, rng: &mut (impl RngCore + CryptoRng)) -> Result<Self, Error> {
+        let identity = account.identity.as_ref().expect("the keys of an identity that is there are wanted");
+        Self::with_label_under(account, &identity.device_label_key, rng)
+    }
+
+    /// The same with a label under this key.
+    pub(crate) fn with_label_under(
+        account: &Account,
+        device_label_key: &DeviceLabelKey,
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Result<Self, Error> {
         let credential = account.client_credential_if_issued().ok_or_else(|| account.incomplete())?;
         let identity = account.identity.as_ref().expect("the keys of an identity that is there are wanted");
         // It was checked before it was kept, and has its place in the identity whether it is valid now or not.
@@ -29,9 +39,9 @@ impl OwnKeys {
         let client_credential = intermediate_under(&account.as_intermediate_credential, &root)
             .and_then(|intermediate| ClientCredential::verify_signer(&credential.0, &intermediate))
             .map_err(Error::OwnCredentialUnusable)?;
-        let label = match own_leaf_label(account) {
+        let label = match own_leaf_label(account, device_label_key) {
             Some(label) => label,
-            None => seal_label(account, &identity.device_label_key, identity.added_at, rng),
+            None => seal_label(account, device_label_key, identity.added_at, rng),
         };
         Ok(Self { client_credential, label })
     }
@@ -46,12 +56,18 @@ impl OwnKeys {
     }
 }
 
+/// Whether the client's leaf has the label that says what is so.
+pub(super) fn is_labelled(account: &Account) -> bool {
+    let identity = account.identity.as_ref();
+    identity.is_some_and(|identity| own_leaf_label(account, &identity.device_label_key).is_some())
+}
+
 /// The label that stands in the client's leaf already: as long as it says the same there is no need for another.
-fn own_leaf_label(account: &Account) -> Option<Bytes> {
+fn own_leaf_label(account: &Account, device_label_key: &DeviceLabelKey) -> Option<Bytes> {
     let identity = account.identity.as_ref()?;
     let member = identity.member.as_ref()?.follower().member(account.client_uuid)?;
     let encrypted = member.encrypted_device_label?;
-    let label = DeviceLabel::open(&encrypted.0, &account.client_id(), &identity.device_label_key).ok()?;
+    let label = DeviceLabel::open(&encrypted.0, &account.client_id(), device_label_key).ok()?;
     (label == plain_label(account, identity.added_at)).then_some(encrypted)
 }
 

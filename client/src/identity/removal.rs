@@ -8,6 +8,8 @@ use vestibule_protocol::opaque::Password;
 use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::randomness::Randomness;
 
+use super::renewal::update_leaf;
+use super::rotation::{KeyRotation, rotate_against, state_of};
 use super::{Device, catch_up, commit, list, note};
 use crate::api::ApiError;
 use crate::error::Error;
@@ -15,17 +17,27 @@ use crate::home::KeptRequest;
 use crate::login::log_in;
 use crate::session::Session;
 
+/// A device that was removed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Removal {
+    /// The device.
+    pub device: Device,
+    /// What has become of the keys that it knew.
+    pub keys: KeyRotation,
+}
+
 /// Removes the device with this name or client id.
 pub(crate) async fn remove_device(
     session: &mut Session<'_>,
     device: &str,
     password: Password,
-) -> Result<Device, Error> {
+) -> Result<Removal, Error> {
     catch_up(session).await?;
     let device = find(session, device)?;
     remove_client(session, &device, password).await?;
     remove_leaf(session, device.client_id.uuid).await?;
-    Ok(device)
+    update_leaf(session).await?;
+    Ok(Removal { device, keys: state_of(session.account()) })
 }
 
 fn find(session: &Session<'_>, wanted: &str) -> Result<Device, Error> {
@@ -42,10 +54,14 @@ fn find(session: &Session<'_>, wanted: &str) -> Result<Device, Error> {
     }
 }
 
-/// Removes a client at the authentication service, with the password. That it has been removed already is fine.
+/// Removes a client with the password: what it knows at the queuing service is rotated, and then the authentication service
+/// refuses it. That it has been removed already is fine.
 pub(super) async fn remove_client(session: &mut Session<'_>, device: &Device, password: Password) -> Result<(), Error> {
     let client_uuid = device.client_id.uuid;
-    let login = log_in(session, LoginOperation::RemoveClient { client_uuid }, password).await?;
+    let operation = LoginOperation::RemoveClient { client_uuid };
+    // Nothing is done with a wrong password.
+    let login = log_in(session, operation, password.clone()).await?;
+    rotate_against(session, client_uuid).await?;
     // Whatever comes of it, the leaf is looked after from now on.
     session.change_account(|account| {
         let leaving = &mut account.identity.as_mut().expect("it was followed").leaving;
@@ -53,7 +69,13 @@ pub(super) async fn remove_client(session: &mut Session<'_>, device: &Device, pa
             leaving.push(client_uuid);
         }
     })?;
-    match send_removal(session, client_uuid, Some(login)).await {
+    let mut outcome = send_removal(session, client_uuid, Some(login)).await;
+    if outcome.as_ref().is_err_and(|error| error.problem_type() == Some(ProblemType::LoginInvalid)) {
+        // The queuing service took longer than a login lasts.
+        let login = log_in(session, operation, password).await?;
+        outcome = send_removal(session, client_uuid, Some(login)).await;
+    }
+    match outcome {
         // It had lapsed.
         Err(error) if error.problem_type() == Some(ProblemType::ClientNotFound) => Ok(()),
         Err(error) if error.problem_type() == Some(ProblemType::PasswordRefused) => Err(Error::WrongPassword),

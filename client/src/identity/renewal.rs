@@ -11,7 +11,9 @@ use vestibule_protocol::endpoint::{AddClient, AddClientRequest, ClientPath, GetC
 use vestibule_protocol::signed::Unverified;
 use vestibule_protocol::time::{DAY, Timestamp};
 
-use super::commit;
+use super::own::is_labelled;
+use super::sharing::told_with;
+use super::{catch_up, commit};
 use crate::chain::{Chain, CredentialsError};
 use crate::error::Error;
 use crate::home::{Account, AuthenticationServiceState, KeptRequest, Renewal};
@@ -29,14 +31,31 @@ pub(crate) async fn renew(session: &mut Session<'_>) -> Result<(), Error> {
     if session.account().renewal.is_some() {
         complete(session).await?;
     }
-    let credential = session.account().client_credential().cloned();
+    update_leaf(session).await
+}
+
+/// Sees to it that the client's leaf has the label that says what is so, which the user's other devices go by.
+pub(crate) async fn ensure_labelled(session: &mut Session<'_>) -> Result<(), Error> {
+    if is_labelled(session.account()) {
+        return Ok(());
+    }
+    catch_up(session).await?;
+    update_leaf(session).await
+}
+
+/// Commits an update if the client's leaf does not say what is so, or if there is something to tell the other clients.
+pub(super) async fn update_leaf(session: &mut Session<'_>) -> Result<(), Error> {
+    let account = session.account();
+    let credential = account.client_credential().cloned();
+    let state = account.identity.as_ref().expect("it was followed");
+    let must_tell = state.sharing.must_tell || told_with(state, state.member().follower()).is_some();
     commit(session, move |identity, keys, randomness| {
         let own = identity.follower().member(keys.client_id().uuid);
         let is_current = own.is_some_and(|own| {
             Some(&own.client_credential) == credential.as_ref()
                 && own.encrypted_device_label == keys.encrypted_device_label
         });
-        if is_current { Ok(None) } else { identity.prepare_update(keys, randomness).map(Some) }
+        if is_current && !must_tell { Ok(None) } else { identity.prepare_update(keys, randomness).map(Some) }
     })
     .await?;
     Ok(())

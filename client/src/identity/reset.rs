@@ -8,7 +8,9 @@ use vestibule_protocol::problem::ProblemType;
 use super::catch_up::follow;
 use super::change::{Sent, keep_pending, send_pending};
 use super::generations::newest_epoch;
-use super::removal::remove_client;
+use super::removal::{Removal, remove_client};
+use super::rotation::state_of;
+use super::sharing::rotates_to;
 use super::{Device, IdentityFailure, OwnKeys, catch_up, note};
 use crate::error::Error;
 use crate::home::PendingChange;
@@ -20,8 +22,8 @@ use crate::session::Session;
 pub struct IdentityReset {
     /// The generation that has begun.
     pub generation: u64,
-    /// The device whose commit could not be followed, which was removed.
-    pub removed: Option<Device>,
+    /// The device whose commit could not be followed, which was removed, and what has become of the keys that it knew.
+    pub removed: Option<Removal>,
 }
 
 /// Removes the device whose commit cannot be followed, if there is one, and starts the next generation of the identity, which
@@ -55,7 +57,8 @@ pub(crate) async fn reset(session: &mut Session<'_>, password: Password) -> Resu
         }
     })?;
     let generation = generation(session).expect("it was followed");
-    Ok(IdentityReset { generation, removed })
+    let keys = state_of(session.account());
+    Ok(IdentityReset { generation, removed: removed.map(|device| Removal { device, keys }) })
 }
 
 fn generation(session: &Session<'_>) -> Option<u64> {
@@ -71,10 +74,16 @@ async fn start_over(session: &mut Session<'_>, password: Password) -> Result<(),
 
     let account = session.account();
     let mut randomness = session.connection.randomness.clone();
-    let own = OwnKeys::of(account, &mut randomness)?;
+    let state = account.identity.as_ref().expect("it was followed");
+    // The generation begins with this client alone: with nobody who is not to know what the queuing service has by now.
+    let next = state.sharing.rotation.as_ref().and_then(|rotation| rotation.next.as_ref());
+    let next = next.filter(|next| next.is_accepted);
+    let label_key = next.map_or(&state.device_label_key, |next| &next.device_label_key);
+    let own = OwnKeys::with_label_under(account, label_key, &mut randomness)?;
     let started = Identity::start(&account.user_name, generation, Some(&last), &own.keys(account), &mut randomness);
     let (identity, group_info) = started.map_err(IdentityFailure::NotMade)?;
-    keep_pending(session, PendingChange::reset(identity, group_info, login))?;
+    let rotates_to = rotates_to(account, identity.follower());
+    keep_pending(session, PendingChange::reset(identity, group_info, login, rotates_to))?;
     match send_pending(session).await {
         Ok(Sent::Accepted) => Ok(()),
         Ok(Sent::Superseded) => follow(session).await,

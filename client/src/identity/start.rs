@@ -6,7 +6,7 @@ use vestibule_protocol::symmetric::DeviceLabelKey;
 use super::change::{Sent, keep_pending, send_pending};
 use super::{IdentityFailure, OwnKeys};
 use crate::error::Error;
-use crate::home::{IdentityState, PendingChange};
+use crate::home::{IdentityState, PendingChange, Sharing};
 use crate::session::Session;
 
 /// The number of the generation that an identity begins with.
@@ -43,6 +43,7 @@ fn make(session: &mut Session<'_>) -> Result<(), Error> {
         seen: Vec::new(),
         leaving: Vec::new(),
         excluded: Vec::new(),
+        sharing: Sharing::default(),
     };
     session.change_account(|account| account.identity = Some(identity))
 }

@@ -9,7 +9,11 @@ use vestibule_protocol::time::DAY;
 use super::*;
 use crate::error::Error;
 use crate::fuse::Fuse;
-use crate::testing::{Device as TestDevice, link, password};
+use crate::testing::{Device as TestDevice, leave_queuing_service, link, password};
+
+mod rotation;
+
+use rotation::assert_record;
 
 const ALICE: &str = "alice@localhost";
 
@@ -76,7 +80,7 @@ async fn names(devices: &[TestDevice]) -> Vec<String> {
             device.client().catch_up().await.unwrap();
             let listed = device.client().devices().await.unwrap();
             let fingerprint = device.account().identity.unwrap().member().follower().fingerprint();
-            let mut names: Vec<_> = listed.iter().map(|device| device.name.clone().unwrap().to_string()).collect();
+            let mut names: Vec<_> = listed.iter().map(name).collect();
             names.sort();
             lists.push((names, fingerprint));
         }
@@ -86,7 +90,12 @@ async fn names(devices: &[TestDevice]) -> Vec<String> {
 }
 
 fn told(changes: &[DeviceChange]) -> Vec<(&'static str, String)> {
-    changes.iter().map(|change| (change.name(), change.device().name.as_ref().unwrap().to_string())).collect()
+    changes.iter().map(|change| (change.name(), name(change.device()))).collect()
+}
+
+/// A device's name, if it is known.
+fn name(device: &Device) -> String {
+    device.name.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string)
 }
 
 #[tokio::test]
@@ -98,7 +107,7 @@ async fn every_device_is_told_once_of_what_the_others_did() {
     assert_eq!(devices[2].client().catch_up().await.unwrap(), []);
 
     let removed = devices[0].client().remove_device("tablet", password()).await.unwrap();
-    assert_eq!(removed.name.unwrap().as_str(), "tablet");
+    assert_eq!(removed.device.name.unwrap().as_str(), "tablet");
     assert_eq!(devices[0].client().catch_up().await.unwrap(), []);
     let changes = devices[2].client().catch_up().await.unwrap();
     assert_eq!(told(&changes), [("removed", "tablet".to_owned())]);
@@ -144,9 +153,12 @@ async fn a_removal_that_is_killed_anywhere_is_completed() {
             client.remove_device("tablet", password()).await.unwrap();
         }
         assert_eq!(client.devices().await.unwrap().len(), 1);
+        client.catch_up().await.unwrap();
+        assert_eq!(client.key_rotation().unwrap(), KeyRotation::Done, "after {points} points");
         drop(client);
+        assert_record(&[&household[0]]);
         if !fuse.is_burnt() {
-            assert!(points > 25, "only {points} points");
+            assert!(points > 45, "only {points} points");
             return;
         }
         if points % 8 == 7 {
@@ -237,14 +249,17 @@ async fn a_commit_that_nobody_can_follow_is_survived_without_its_maker() {
     assert!(matches!(household[2].client().reset_identity(wrong).await, Err(Error::WrongPassword)));
 
     let reset = household[2].client().reset_identity(password()).await.unwrap();
-    assert_eq!((reset.generation, reset.removed.unwrap().name.unwrap().as_str()), (2, "tablet"));
+    assert_eq!((reset.generation, reset.removed.unwrap().device.name.unwrap().as_str()), (2, "tablet"));
     assert_eq!(household[2].client().catch_up().await.unwrap(), []);
     let changes = household[0].client().catch_up().await.unwrap();
-    assert_eq!(told(&changes), [("added", "phone".to_owned()), ("removed", "tablet".to_owned())]);
+    // What the phone is called it reads when it has been told the new keys.
+    assert_eq!(told(&changes), [("added", "?".to_owned()), ("removed", "tablet".to_owned())]);
     let offender = household[1].client().catch_up().await.unwrap_err();
     assert!(matches!(offender, Error::DeviceRemoved(_)), "{offender}");
     let mut household = household;
     household.remove(1);
     assert_eq!(names(&household).await, ["laptop", "phone"]);
+    let codes = [0, 1].map(|index| household[index].client().friendship_code().unwrap().to_text().to_string());
+    assert_eq!(codes[0], codes[1]);
     link(&new, &household[0], "tablet").await.unwrap();
 }

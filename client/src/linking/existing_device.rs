@@ -223,6 +223,7 @@ impl ExistingDeviceRun<'_, '_> {
             identity_generation: added.generation,
             identity_epoch: added.epoch,
             welcome: added.welcome,
+            rotation: secrets.rotation,
             device_label_key: identity.device_label_key.clone(),
             friendship_token: secrets.friendship_token.clone(),
             friendship_encryption_key: secrets.friendship_encryption_key.clone(),

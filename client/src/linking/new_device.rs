@@ -21,10 +21,13 @@ use super::{
 };
 use crate::chain::{Chain, TrustedChains};
 use crate::error::Error;
-use crate::home::{Account, AuthenticationServiceState, ConnectionPackages, IdentityState, UserSecrets};
+use crate::home::{
+    Account, AuthenticationServiceState, ConnectionPackages, IdentityState, Pseudonym, Sharing, UserSecrets,
+};
 use crate::identity::{
     IdentityFailure, KnownIntermediates, intermediate_under, prepare_update, replay, root_of, see_all,
 };
+use crate::queuing::new_client;
 use crate::rendezvous::{Rendezvous, SecuredChannel};
 use crate::session::Session;
 
@@ -202,9 +205,12 @@ impl NewDeviceRun<'_, '_> {
         let key_package = key_package.ok_or_else(refused)?;
         let identity = Identity::join(key_package, &handover.welcome.0, follower).map_err(|_| refused())?;
 
-        let mut account = new_account(client, handover, self.was_root_trusted, session.now(), identity);
+        let mut randomness = session.connection.randomness.clone();
+        // The label that the commit brings names the client at the queuing service, before it exists.
+        let pseudonym = new_client(UserSecrets::of(handover), &mut randomness);
+        let mut account = new_account(client, handover, self.was_root_trusted, session.now(), identity, pseudonym);
         see_all(&mut account);
-        prepare_update(&mut account, &mut session.connection.randomness.clone())?;
+        prepare_update(&mut account, &mut randomness)?;
         session.keep_account(account, root.fingerprint())
     }
 
@@ -283,6 +289,7 @@ fn new_account(
     was_root_trusted: bool,
     now: Timestamp,
     identity: Identity,
+    pseudonym: Pseudonym,
 ) -> Account {
     let copy_of = |key: &SigningKey<_>| SigningKey::from_secret_bytes(&key.to_secret_bytes());
     Account {
@@ -301,8 +308,8 @@ fn new_account(
             was_root_trusted,
         },
         key_server: None,
-        pseudonym: None,
-        user_secrets: Some(UserSecrets::of(handover)),
+        pseudonym: Some(pseudonym),
+        user_secrets: None,
         identity: Some(IdentityState {
             member: Some(identity),
             pending: None,
@@ -311,8 +318,10 @@ fn new_account(
             seen: Vec::new(),
             leaving: Vec::new(),
             excluded: Vec::new(),
+            sharing: Sharing::default(),
         }),
         renewal: None,
         approval: None,
+        deletion: None,
     }
 }

@@ -2,15 +2,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use vestibule_protocol::device_label::DeviceLabel;
 use vestibule_protocol::problem::ProblemType;
 
 use super::*;
 use crate::client::{Client, Options};
 use crate::fuse::Fuse;
-use crate::testing::{Device, FakeRendezvous, password};
+use crate::home::Account;
+use crate::registration::{Stage, StageState};
+use crate::testing::{Device, FakeRendezvous, KEY_PACKAGES, password};
 
 mod aborts;
 mod interruptions;
+mod joining;
 mod mischief;
 
 const ALICE: &str = "alice@localhost";
@@ -27,6 +31,9 @@ struct Pair {
     /// What the persons answer.
     answers: [bool; 2],
     asked: Mutex<Vec<LinkingQuestion>>,
+    /// What the new device was told of the end.
+    told: Mutex<Vec<&'static str>>,
+    progress: Mutex<Vec<(Stage, StageState)>>,
     /// Whose the new device is to be.
     wanted_user: Option<UserName>,
 }
@@ -43,6 +50,15 @@ impl LinkingInteraction for Person<'_> {
     }
 
     fn step(&mut self, _: LinkingStep) {}
+
+    fn linked(&mut self, linked: &Linked) {
+        assert_eq!((self.side, linked.device_name.as_str()), (0, "tablet"));
+        self.pair.told.lock().unwrap().push("linked");
+    }
+
+    fn progress(&mut self, progress: Progress) {
+        self.pair.progress.lock().unwrap().push((progress.stage, progress.state));
+    }
 
     fn decide<'a>(&'a mut self, question: &'a LinkingQuestion) -> Deciding<'a> {
         self.pair.asked.lock().unwrap().push(question.clone());
@@ -61,7 +77,16 @@ impl Pair {
     fn of(devices: [Device; 2]) -> Self {
         let fake = FakeRendezvous::new(devices[0].service.clone(), devices[0].clock.clone());
         let screen = watch::Sender::new(None);
-        Self { devices, fake, screen, answers: [true; 2], asked: Mutex::default(), wanted_user: None }
+        Self {
+            devices,
+            fake,
+            screen,
+            answers: [true; 2],
+            asked: Mutex::default(),
+            told: Mutex::default(),
+            progress: Mutex::default(),
+            wanted_user: None,
+        }
     }
 
     fn options(&self, side: usize) -> Options {
@@ -142,6 +167,23 @@ impl Pair {
         assert_eq!(lists[0], lists[1]);
         assert_eq!(self.clients_at_the_server(), (2, 2));
         self.assert_no_rendezvous_is_left();
+        self.assert_reachable();
+    }
+
+    /// Asserts that the queuing service knows the new device under the pseudonym that its label names, as one of the user's,
+    /// with KeyPackages.
+    fn assert_reachable(&self) {
+        let device = &self.devices[0];
+        let account = device.account();
+        let qs_client_id = device.qs_client_id();
+        assert_eq!(labelled_qs_client_id(&account), Some(qs_client_id.clone()));
+        let (generation, packages) = device.published();
+        assert_eq!((generation, packages.len()), (1, KEY_PACKAGES + 1));
+        device.assert_private_parts_are_kept();
+        let deployment = device.service.deployment();
+        let user = account.pseudonym.unwrap().user_secrets.qs_user_id().to_string();
+        assert_eq!(deployment.queuing.clients[&qs_client_id].qs_user_id, user);
+        assert!(deployment.queuing.users.keys().eq([&user]));
     }
 
     /// Asserts that nothing is left of a linking.
@@ -185,6 +227,14 @@ impl Pair {
     }
 }
 
+/// The pseudonym that the label in the client's own leaf names.
+fn labelled_qs_client_id(account: &Account) -> Option<String> {
+    let identity = account.identity.as_ref()?;
+    let label = identity.member().follower().member(account.client_uuid)?.encrypted_device_label?;
+    let label = DeviceLabel::open(&label.0, &account.client_id(), &identity.device_label_key).ok()?;
+    label.qs_client_id.map(|id| id.to_string())
+}
+
 fn ending(result: &Result<Linked, Error>) -> Option<Ending> {
     match result {
         Err(Error::Linking(ending)) => Some(*ending),
@@ -206,16 +256,6 @@ async fn a_device_is_linked_and_is_one_of_the_users_on_both_sides() {
     assert_eq!(asked, [join, LinkingQuestion::Approve { user_name, device_name }]);
     // It is told so again.
     assert_eq!(pair.link(Fuse::none()).await.unwrap(), linked);
-}
-
-#[tokio::test]
-async fn a_linked_device_says_that_the_queuing_service_does_not_know_it() {
-    let pair = Pair::new().await;
-    let [new, _] = pair.meet().await;
-    new.unwrap();
-    let mut client = pair.client(0, Fuse::none()).unwrap();
-    assert!(matches!(client.publish_key_packages(1).await, Err(Error::NotAtQueuingService)));
-    assert!(matches!(client.refill_key_packages().await, Err(Error::NotAtQueuingService)));
 }
 
 #[tokio::test]

@@ -14,9 +14,7 @@ use crate::chain::TrustedChains;
 use crate::error::Error;
 use crate::home::KeptRequest;
 use crate::session::Session;
-
-/// How often a claim is sent at most. If its answer is lost, its packages are: the same claim again takes the next.
-const ATTEMPTS: u32 = 2;
+use crate::tokens::paying::pay;
 
 /// Length of the nonce that ties the answer to the request, in bytes.
 const NONCE_LENGTH: usize = 32;
@@ -34,8 +32,14 @@ pub struct ClaimedKeyPackage {
     pub key_package: Bytes,
 }
 
-/// Claims a KeyPackage of each of the clients of the user whom `code` names.
+/// Claims a KeyPackage of each of the clients of the user whom `code` names, for the application.
 pub(crate) async fn claim(session: &Session<'_>, code: &FriendshipCode) -> Result<Vec<ClaimedKeyPackage>, Error> {
+    Ok(claim_packages(session, code).await?.iter().map(ClaimedKeyPackage::of).collect())
+}
+
+/// Claims a KeyPackage of each of the clients of the user whom `code` names. If the answer is lost, its packages are, and the
+/// token: the claim is then sent with another, and takes the next.
+pub(crate) async fn claim_packages(session: &Session<'_>, code: &FriendshipCode) -> Result<Vec<ClaimedPackage>, Error> {
     // First what the answer will be judged by: packages that cannot be judged would be wasted.
     let offered = session.authentication_service.call::<GetCredentials>(&(), &[]).await?;
     let domain = code.user_name.domain();
@@ -46,8 +50,7 @@ pub(crate) async fn claim(session: &Session<'_>, code: &FriendshipCode) -> Resul
     session.connection.randomness.clone().fill_bytes(&mut nonce);
     let request = ClaimKeyPackagesRequest { friendship_token: code.token.clone(), nonce: Bytes(nonce) };
     let request = KeptRequest::new(&request);
-    let service = session.queuing_service.with_attempts(ATTEMPTS);
-    let answer = service.call::<ClaimKeyPackages>(&(), request.as_bytes()).await?;
+    let answer = pay::<ClaimKeyPackages>(session, &(), request.as_bytes()).await?;
 
     // While the service's keys change, either may have signed.
     let mut outcome = Err(ClaimError::Empty);
@@ -57,7 +60,7 @@ pub(crate) async fn claim(session: &Session<'_>, code: &FriendshipCode) -> Resul
             break;
         }
     }
-    Ok(outcome?.iter().map(ClaimedKeyPackage::of).collect())
+    Ok(outcome?)
 }
 
 impl ClaimedKeyPackage {

@@ -22,7 +22,7 @@ pub const DEFAULT_KEY_PACKAGES: usize = MAX_KEY_PACKAGES;
 
 /// For how many days the private parts of KeyPackages are kept after these have expired: who was added to a group in the
 /// last minute may have been away since.
-const DAYS_KEPT_AFTER_EXPIRY: u32 = 30;
+pub(crate) const DAYS_KEPT_AFTER_EXPIRY: u32 = 30;
 
 /// KeyPackages that were published.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,6 +60,18 @@ pub(crate) async fn publish(session: &mut Session<'_>, count: usize) -> Result<P
     }
 }
 
+/// Publishes the next generation if the last one is encrypted to friends under a key that was replaced since: with the new
+/// friendship code they could not tell whose its packages are.
+pub(crate) async fn publish_after_rotation(session: &mut Session<'_>, count: usize) -> Result<(), Error> {
+    let Ok(OwnClient { pseudonym, .. }) = OwnClient::of(session.account()) else { return Ok(()) };
+    let rotation = pseudonym.user_secrets.rotation;
+    let is_current = |generation: &Generation| generation.rotation >= rotation;
+    if pseudonym.publications.published.last().is_none_or(is_current) {
+        return Ok(());
+    }
+    publish(session, count).await.map(|_| ())
+}
+
 /// Completes the publication under way, if there is one that can be completed.
 pub(super) async fn resume(session: &mut Session<'_>) -> Result<Option<Published>, Error> {
     let pseudonym = session.account().pseudonym.as_ref();
@@ -76,6 +88,7 @@ pub(super) async fn resume(session: &mut Session<'_>) -> Result<Option<Published
 async fn begin(session: &mut Session<'_>, count: usize, newest: u64) -> Result<(), Error> {
     let known = publications(session).published.iter().map(|generation| generation.number).max();
     let number = newest.max(known.unwrap_or_default()) + 1;
+    let rotation = OwnClient::of(session.account())?.pseudonym.user_secrets.rotation;
     let mut packages = make(session, count).await?;
 
     let last_resort = packages.pop().expect("the last-resort package is always made");
@@ -90,7 +103,7 @@ async fn begin(session: &mut Session<'_>, count: usize, newest: u64) -> Result<(
     });
 
     session.home.store_key_packages(&PrivateKeyPackages::new(number, private))?;
-    let under_way = PublicationUnderWay { generation: Generation { number, not_after }, count, request };
+    let under_way = PublicationUnderWay { generation: Generation { number, rotation, not_after }, count, request };
     change_publications(session, |publications| publications.under_way = Some(under_way))
 }
 
@@ -121,7 +134,8 @@ async fn make(session: &Session<'_>, count: usize) -> Result<Vec<NewPackage>, Er
     Ok(packages)
 }
 
-fn client_credential(account: &Account, chain: &Chain, now: Timestamp) -> Result<ClientCredential, Error> {
+/// The client's own credential, as long as it holds.
+pub(crate) fn client_credential(account: &Account, chain: &Chain, now: Timestamp) -> Result<ClientCredential, Error> {
     let credential = account.client_credential().ok_or_else(|| account.incomplete())?;
     ClientCredential::verify_chain(&credential.0, &chain.intermediate, now).map_err(Error::OwnCredentialUnusable)
 }

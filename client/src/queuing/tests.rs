@@ -23,6 +23,7 @@ use crate::testing::{Device, FakeService, KEY_PACKAGES, replacing};
 use crate::transport::{Request, Response, TransportError};
 
 mod claim;
+mod listening;
 
 const ALICE: &str = "alice@localhost";
 
@@ -53,7 +54,7 @@ async fn what_reaches_the_queuing_service_says_nothing_of_the_user() {
     let identifiers = ["alice".to_owned(), registered.client_id.uuid.to_string(), user.user_id.to_string()];
     let (queuing, others): (Vec<_>, Vec<_>) =
         deployment.requests.iter().partition(|request| request.path.starts_with("/v1/qs/"));
-    assert_eq!((queuing.len(), others.len()), (4, 6));
+    assert_eq!((queuing.len(), others.len()), (5, 7));
     for request in queuing {
         let said = format!("{} {:?} {}", request.path, request.headers, String::from_utf8_lossy(&request.body));
         assert!(!identifiers.iter().any(|identifier| said.contains(identifier)), "{said}");

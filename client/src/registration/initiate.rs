@@ -18,13 +18,12 @@ use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::time::Timestamp;
 
 use super::Registration;
-use super::queuing_service::new_pseudonym;
 use crate::chain::Chain;
 use crate::connection_packages::make;
 use crate::error::Error;
 use crate::home::{Account, AuthenticationServiceState, ConnectionPackages, KeptRequest, OwnQueue};
 use crate::password::{PasswordSource, PasswordUse};
-use crate::queuing::get_keys;
+use crate::queuing::{get_keys, new_user};
 use vestibule_protocol::randomness::Randomness;
 
 pub(super) async fn run(registration: &mut Registration<'_>, password: &mut PasswordSource<'_>) -> Result<(), Error> {
@@ -163,11 +162,12 @@ impl Application {
                 client_credential_csr: self.csr.to_bytes(),
             },
             key_server: None,
-            pseudonym: Some(new_pseudonym(randomness)),
+            pseudonym: Some(new_user(randomness)),
             user_secrets: None,
             identity: None,
             renewal: None,
             approval: None,
+            deletion: None,
         }
     }
 }

@@ -53,9 +53,9 @@ async fn exchange(head: &'static str, frames: Vec<u8>) -> (String, Result<Option
         let _ = stream.write_all(&frames).await;
         (request, stream)
     };
-    let ticket = ticket();
+    let offer = WebSocketOffer::relay(&ticket());
     let receiving = async {
-        let mut connection = WebSocketTransport.connect(&url, &ticket).await?;
+        let mut connection = WebSocketTransport.connect(&url, &offer).await?;
         connection.receive().await
     };
     let ((request, _stream), received) = tokio::join!(serving, receiving);
@@ -128,7 +128,8 @@ async fn a_frame_that_is_too_long_or_binary_breaks_the_connection() {
 #[tokio::test]
 async fn no_error_has_the_ticket_in_it() {
     // Port 1 of the loopback interface: nobody listens there.
-    let unreachable = WebSocketTransport.connect(&"ws://127.0.0.1:1/".parse().unwrap(), &ticket()).await.err().unwrap();
+    let offer = WebSocketOffer::relay(&ticket());
+    let unreachable = WebSocketTransport.connect(&"ws://127.0.0.1:1/".parse().unwrap(), &offer).await.err().unwrap();
     let refused = exchange("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", Vec::new()).await.1.unwrap_err();
     let secret = encode(&ticket().to_secret_bytes());
     for error in [unreachable, refused] {

@@ -12,9 +12,8 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 use vestibule_protocol::limits::MAX_RELAY_FRAME_LENGTH;
-use vestibule_protocol::rendezvous::{RELAY_SUBPROTOCOL, RendezvousTicket};
 
-use super::{RelayConnection, RelayError, RelayTransport, RelayUrl, Relaying};
+use super::{RelayConnection, RelayError, RelayTransport, RelayUrl, Relaying, WebSocketOffer};
 use crate::transport::{connection_pool, innermost_cause};
 
 /// How long connecting may take, handshakes of TLS and WebSocket included.
@@ -33,13 +32,9 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(20);
 pub struct WebSocketTransport;
 
 impl RelayTransport for WebSocketTransport {
-    fn connect<'a>(
-        &'a self,
-        url: &'a RelayUrl,
-        ticket: &'a RendezvousTicket,
-    ) -> Relaying<'a, Box<dyn RelayConnection>> {
+    fn connect<'a>(&'a self, url: &'a RelayUrl, offer: &'a WebSocketOffer) -> Relaying<'a, Box<dyn RelayConnection>> {
         Box::pin(async move {
-            let upgraded = in_time(CONNECT_TIMEOUT, upgrade(url, ticket)).await?;
+            let upgraded = in_time(CONNECT_TIMEOUT, upgrade(url, offer)).await?;
             let connection: Box<dyn RelayConnection> = Box::new(Connection::new(upgraded).await);
             Ok(connection)
         })
@@ -47,11 +42,11 @@ impl RelayTransport for WebSocketTransport {
 }
 
 /// Asks for a WebSocket (RFC 6455, section 4.1) and checks the answer as section 4.2.2 has it.
-async fn upgrade(url: &RelayUrl, ticket: &RendezvousTicket) -> Result<Upgraded, RelayError> {
+async fn upgrade(url: &RelayUrl, offer: &WebSocketOffer) -> Result<Upgraded, RelayError> {
     let pool = connection_pool(url.is_loopback(), url.is_encrypted(), |pool| pool.http1_only());
     let pool = pool.map_err(|error| RelayError::Broken(error.0))?;
     let key = generate_key();
-    let mut subprotocols = HeaderValue::from_str(&ticket.to_subprotocols()).expect("base64url fits a header");
+    let mut subprotocols = HeaderValue::from_str(offer.header()).expect("base64url fits a header");
     subprotocols.set_sensitive(true);
     let request = pool
         .get(url.to_http())
@@ -69,7 +64,7 @@ async fn upgrade(url: &RelayUrl, ticket: &RendezvousTicket) -> Result<Upgraded, 
             .headers()
             .get(SEC_WEBSOCKET_ACCEPT)
             .is_some_and(|accept| *accept == derive_accept_key(key.as_bytes()))
-        && response.headers().get(SEC_WEBSOCKET_PROTOCOL).is_some_and(|agreed| agreed == RELAY_SUBPROTOCOL)
+        && response.headers().get(SEC_WEBSOCKET_PROTOCOL).is_some_and(|agreed| agreed == offer.subprotocol())
         && !response.headers().contains_key("sec-websocket-extensions");
     if !is_agreed {
         return Err(RelayError::Broken("the relay does not speak the relay's protocol".to_owned()));

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::RendezvousError;
 use crate::api::{ApiError, Connection};
 use crate::error::Error;
-use crate::relay::{RelayConnection, RelayError, RelayTransport, RelayUrl};
+use crate::relay::{RelayConnection, RelayError, RelayTransport, RelayUrl, WebSocketOffer};
 use crate::text::one_line;
 
 /// How long the relay may say nothing while it owes an answer. Longer than a Lambda function may take; then what was sent,
@@ -77,7 +77,7 @@ impl Link {
     pub(super) async fn exchange(&mut self, session: &mut Session) -> Result<Received, Error> {
         if self.connection.is_none() {
             self.reach("before connecting")?;
-            let connecting = self.transport.connect(&self.relay_url, session.ticket()).await;
+            let connecting = self.transport.connect(&self.relay_url, &WebSocketOffer::relay(session.ticket())).await;
             self.reach("after connecting")?;
             match connecting {
                 Ok(connection) => self.connection = Some(connection),

@@ -19,8 +19,8 @@ use vestibule_protocol::request_signature::Service;
 
 use super::FakeService;
 use super::fake_mailbox::{Addressed, FakeMailbox};
-use crate::relay::{RelayConnection, RelayError, RelayTransport, RelayUrl, Relaying};
-use crate::transport::{Request, Response, Sending, Transport};
+use crate::relay::{RelayConnection, RelayError, RelayTransport, RelayUrl, Relaying, WebSocketOffer};
+use crate::transport::{Request, Response, Sending, Transport, TransportError};
 
 /// What happens to a frame of a device, or to one for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,6 +61,8 @@ pub(crate) struct FakeRelay {
     pub(crate) failing_connects: usize,
     /// With what status attempts to connect are refused.
     pub(crate) refusal: Option<u16>,
+    /// The beginning of the paths under which the other services are not reached.
+    pub(crate) unreachable: Option<&'static str>,
     pub(crate) mailboxes: Vec<FakeMailbox>,
     /// The requests of the rendezvous service.
     pub(crate) requests: Vec<Request>,
@@ -78,6 +80,7 @@ impl FakeRendezvous {
             planned: None,
             failing_connects: 0,
             refusal: None,
+            unreachable: None,
             mailboxes: Vec::new(),
             requests: Vec::new(),
             frames: Vec::new(),
@@ -118,6 +121,9 @@ impl FakeRendezvous {
 
 impl Transport for FakeRendezvous {
     fn send<'a>(&'a self, request: &'a Request) -> Sending<'a> {
+        if self.relay().unreachable.is_some_and(|path| request.path.starts_with(path)) {
+            return Box::pin(async { Err(TransportError("unplugged".to_owned())) });
+        }
         if !request.path.starts_with("/v1/rendezvous") {
             return self.service.send(request);
         }
@@ -195,11 +201,10 @@ impl FakeRelay {
 }
 
 impl RelayTransport for FakeRendezvous {
-    fn connect<'a>(
-        &'a self,
-        url: &'a RelayUrl,
-        ticket: &'a RendezvousTicket,
-    ) -> Relaying<'a, Box<dyn RelayConnection>> {
+    fn connect<'a>(&'a self, url: &'a RelayUrl, offer: &'a WebSocketOffer) -> Relaying<'a, Box<dyn RelayConnection>> {
+        let Some(ticket) = RendezvousTicket::from_subprotocols(offer.header()) else {
+            return self.service.connect(url, offer);
+        };
         Box::pin(async move {
             let relay = &mut *self.relay();
             assert_eq!(url.to_string(), relay.url);

@@ -32,13 +32,17 @@ mod clients;
 mod connection_packages;
 mod identity;
 mod key_server;
+mod listening;
+mod queues;
 mod queuing;
 mod tokens;
+mod user_records;
 
 pub(crate) use clients::FakeClients;
 use connection_packages::FakeConnectionPackages;
 pub(crate) use identity::FakeIdentity;
 use key_server::FakeKeyServer;
+use queues::FakeQueues;
 use queuing::FakeQueuingService;
 use tokens::FakeTokens;
 
@@ -60,10 +64,13 @@ pub(crate) struct Deployment {
     pub(crate) identities: BTreeMap<String, FakeIdentity>,
     pub(crate) key_server: FakeKeyServer,
     pub(crate) queuing: FakeQueuingService,
+    pub(crate) queues: FakeQueues,
     pub(crate) tokens: FakeTokens,
     /// Every request that arrived.
     pub(crate) requests: Vec<Request>,
     user_ids: BTreeSet<String>,
+    /// The requests by which users were deleted.
+    deletions: BTreeSet<[u8; 32]>,
     /// Under which identifiers passwords were registered, by the sealed registrations.
     identifiers: BTreeMap<Vec<u8>, CredentialIdentifier>,
     opaque: ServerSetup,
@@ -102,9 +109,11 @@ impl FakeService {
             identities: BTreeMap::new(),
             key_server: FakeKeyServer::default(),
             queuing,
+            queues: FakeQueues::default(),
             tokens,
             requests: Vec::new(),
             user_ids: BTreeSet::new(),
+            deletions: BTreeSet::new(),
             identifiers: BTreeMap::new(),
             opaque: ServerSetup::generate(&mut rng),
             rng,
@@ -135,6 +144,7 @@ impl FakeService {
             Service::Rendezvous => "/v1/rendezvous",
         };
         assert!(request.path.starts_with(prefix));
+        deployment.queues.note(request);
         match (request.method.as_str(), request.path.as_str()) {
             ("GET", "/v1/as/credentials") => Ok((200, deployment.credentials())),
             ("POST", "/v1/as/registrations") => Ok((200, deployment.initiate(&request.body, &self.clock)?)),
@@ -143,6 +153,7 @@ impl FakeService {
                 let parts: Vec<&str> = path["/v1/as/users/".len()..].split('/').collect();
                 match (method, parts.as_slice()) {
                     ("PUT", [_]) => Ok((201, deployment.finish(request, &self.clock)?)),
+                    ("DELETE", [_]) => Ok((200, deployment.delete_user(request, &self.clock)?)),
                     _ => Ok((200, deployment.answer_about_account(request, &parts, &self.clock)?)),
                 }
             }
@@ -150,19 +161,36 @@ impl FakeService {
             ("POST", path) if path.starts_with("/v1/ks/sessions/") => {
                 Ok((200, deployment.key_server.use_session(request, self.clock.now())?))
             }
-            ("POST", "/v1/as/tokens") => {
-                let signature = deployment.check_signature(request, &self.clock)?;
-                Ok((200, deployment.tokens.issue(request, &signature, self.clock.now())?))
-            }
+            ("POST", "/v1/as/tokens") => Ok((200, deployment.issue_tokens(request, &self.clock)?)),
             ("GET", "/v1/qs/keys") => Ok((200, deployment.tokens.publish(deployment.queuing.keys()))),
             ("POST", "/v1/qs/users") => {
-                deployment.tokens.redeem(request, self.clock.now())?;
                 let signature = deployment.check_signature(request, &self.clock)?;
+                deployment.tokens.redeem(request, self.clock.now())?;
                 Ok((201, deployment.queuing.create_user(request, &signature)?))
             }
+            (_, path) if path.starts_with("/v1/qs/users/") => {
+                let signature = deployment.check_signature(request, &self.clock)?;
+                let Deployment { tokens, queuing, .. } = deployment;
+                queuing.answer_about_user(request, &signature, || tokens.redeem(request, self.clock.now()))
+            }
             ("POST", "/v1/qs/key-packages/claim") => {
-                deployment.tokens.redeem(request, self.clock.now())?;
+                deployment.tokens.redeem_first(request, self.clock.now())?;
                 Ok((200, deployment.queuing.claim(request)?))
+            }
+            ("POST", "/v1/qs/messages") => {
+                let Deployment { tokens, queuing, queues, rng, .. } = deployment;
+                let pay = || tokens.redeem(request, self.clock.now());
+                let qs_client_id = queues.enqueue(request, &queuing.queue_config_key, pay, rng)?;
+                deployment.queuing.listening.notify(&qs_client_id);
+                Ok((200, json!({})))
+            }
+            ("GET", path) if path.starts_with("/v1/qs/clients/") && path.contains("/messages?") => {
+                let signature = deployment.check_signature(request, &self.clock)?;
+                Ok((200, deployment.queues.dequeue(request, &signature)?))
+            }
+            ("DELETE", path) if path.starts_with("/v1/qs/clients/") => {
+                let signature = deployment.check_signature(request, &self.clock)?;
+                Ok((200, deployment.queuing.delete_client(request, &signature)?))
             }
             (method, path) if path.starts_with("/v1/qs/clients/") && path.ends_with("/key-packages") => {
                 let signature = deployment.check_signature(request, &self.clock)?;
@@ -301,10 +329,11 @@ impl Deployment {
             signature: header("signature"),
         };
         let authorization = request.headers.iter().find(|(name, _)| *name == "authorization");
+        let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
         let covered = CoveredRequest {
             method: request.method.as_str(),
-            path: &request.path,
-            query: "",
+            path,
+            query,
             authorization: authorization.map(|(_, value)| value.as_str()),
             body: &request.body,
         };

@@ -18,7 +18,6 @@ const MOST_TOKENS: usize = 3;
 ///
 /// # Errors
 /// [`Error`]. The token comes back if the request did nothing.
-#[allow(dead_code, reason = "no endpoint takes tokens yet")]
 pub(crate) async fn pay<E: Endpoint>(session: &Session<'_>, path: &E::Path, body: &[u8]) -> Result<E::Response, Error> {
     paying::<E, ClientCredentialKey>(session, path, body, None).await
 }
@@ -27,7 +26,6 @@ pub(crate) async fn pay<E: Endpoint>(session: &Session<'_>, path: &E::Path, body
 ///
 /// # Errors
 /// As [`pay`].
-#[allow(dead_code, reason = "no endpoint takes tokens yet")]
 pub(crate) async fn pay_signed<E: Endpoint, P: KeyPurpose>(
     session: &Session<'_>,
     path: &E::Path,

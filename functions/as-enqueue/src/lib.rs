@@ -48,7 +48,7 @@ impl HttpFunction for AsEnqueue {
         let client_id = ClientId { user_name: request.path.user_name, uuid: *client_uuid };
         let name = QueueName::of_client(&client_id);
         let queue = self.queues.read(&name, now).await?;
-        self.queues.enqueue(&name, queue, &message.0, &request.body_hash, now).await?;
+        self.queues.enqueue(&name, queue, &message.0, &request.body_hash, None, now).await?;
         Ok(NoBody {})
     }
 }

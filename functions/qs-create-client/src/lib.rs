@@ -1,11 +1,12 @@
 //! `POST /v1/qs/users/{qs_user_id}/clients`: another client of a user, with a queue (`new-device-sequence.md`, row 13).
 //!
-//! The same request again gets the same answer.
+//! It costs a token. The same request again gets the same answer, and costs none.
 #![deny(missing_docs)]
 
 use vestibule_backend::queuing_service::clients::QsClients;
 use vestibule_backend::queuing_service::records::NewQsClient;
 use vestibule_backend::queuing_service::users::QsUsers;
+use vestibule_backend::redemption::Redemption;
 use vestibule_backend::{Clock, EndpointRequest, Environment, HttpFunction, StartError};
 use vestibule_protocol::endpoint::{CreateQsClient, CreateQsClientRequest, CreateQsClientResponse};
 use vestibule_protocol::problem::Problem;
@@ -17,6 +18,7 @@ pub struct QsCreateClient {
     clock: Clock,
     users: QsUsers,
     clients: QsClients,
+    redemption: Redemption,
 }
 
 impl HttpFunction for QsCreateClient {
@@ -28,6 +30,7 @@ impl HttpFunction for QsCreateClient {
             clock: environment.clock().clone(),
             users: QsUsers::new(environment)?,
             clients: QsClients::new(environment)?,
+            redemption: Redemption::new(environment, Service::Queuing, "QS_TABLE").await?,
         })
     }
 
@@ -37,8 +40,9 @@ impl HttpFunction for QsCreateClient {
         let qs_user_id = &request.path.qs_user_id;
         let user = self.users.read(qs_user_id).await?;
         user.check_signature(&signature)?;
-        let CreateQsClientRequest { client_record, queue } = request.body;
-        let client = NewQsClient::check(&client_record, qs_user_id, queue, request.body_hash)?;
-        Ok(CreateQsClientResponse { qs_client_id: self.clients.create(&user, &client, now).await? })
+        let CreateQsClientRequest { client_record, queue } = &request.body;
+        let client = NewQsClient::check(client_record, qs_user_id, queue, request.body_hash)?;
+        let payment = self.redemption.check(&request, now).await?;
+        Ok(CreateQsClientResponse { qs_client_id: self.clients.create(&user, &client, &payment, now).await? })
     }
 }

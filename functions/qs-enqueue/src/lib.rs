@@ -1,19 +1,24 @@
 //! `POST /v1/qs/messages`: a message for the owner of a leaf, into the queue that the leaf's queue config leads to.
 //!
-//! The same request again puts it there no second time.
+//! It costs a token. The same request again puts the message there no second time, and costs none. A client that listens is
+//! told that there is something.
 #![deny(missing_docs)]
 
-use vestibule_backend::queues::{QueueName, Queues};
+use vestibule_backend::queues::{Listeners, QueueName, Queues};
+use vestibule_backend::redemption::Redemption;
 use vestibule_backend::secret::{QsDocument, Secret};
 use vestibule_backend::{Clock, EndpointRequest, Environment, HttpFunction, StartError};
 use vestibule_protocol::endpoint::{EnqueueQsMessage, EnqueueQsMessageRequest, NoBody};
 use vestibule_protocol::problem::{Problem, ProblemType};
 use vestibule_protocol::queue_config::open_queue_config;
+use vestibule_protocol::request_signature::Service;
 
 /// The function.
 pub struct QsEnqueue {
     clock: Clock,
     queues: Queues,
+    listeners: Listeners,
+    redemption: Redemption,
     keys: Secret<QsDocument>,
 }
 
@@ -24,6 +29,8 @@ impl HttpFunction for QsEnqueue {
         Ok(Self {
             clock: environment.clock().clone(),
             queues: Queues::new(environment, "QS_QUEUE_TABLE")?,
+            listeners: Listeners::new(environment)?,
+            redemption: Redemption::new(environment, Service::Queuing, "QS_TABLE").await?,
             keys: Secret::read(environment, "QS_SECRET").await?,
         })
     }
@@ -33,13 +40,18 @@ impl HttpFunction for QsEnqueue {
         let EnqueueQsMessageRequest { queue_config, message } = &request.body;
         let keys = self.keys.current().await;
         let queue_config = open_queue_config(&queue_config.0, &keys.queue_config_key).ok_or_else(invalid)?;
+        let payment = self.redemption.check(&request, now).await?;
         let name = QueueName::of_qs_client(&queue_config.claim().qs_client_id);
         let queue = self.queues.read(&name, now).await?;
         // Without the owner's signature, whoever guessed the id of a client could write to it.
         if !queue.config_keys().any(|key| queue_config.clone().verify(key).is_ok()) {
             return Err(invalid());
         }
-        self.queues.enqueue(&name, queue, &message.0, &request.body_hash, now).await?;
+        let payment = Some(&payment);
+        let listener = self.queues.enqueue(&name, queue, &message.0, &request.body_hash, payment, now).await?;
+        if let Some(listener) = listener {
+            self.listeners.tell(&name, &listener, now).await;
+        }
         Ok(NoBody {})
     }
 }

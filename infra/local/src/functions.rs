@@ -52,6 +52,8 @@ pub const FUNCTIONS: &[FunctionEntry] = &[
     FunctionEntry::http::<as_dequeue::AsDequeue>(),
     FunctionEntry::http::<rs_create::RsCreate>(),
     FunctionEntry::http::<rs_join::RsJoin>(),
+    FunctionEntry::websocket::<qs_listen::QsListen>(),
+    FunctionEntry::websocket::<qs_unlisten::QsUnlisten>(),
     FunctionEntry::websocket::<rs_connect::RsConnect>(),
     FunctionEntry::websocket::<rs_relay::RsRelay>(),
     FunctionEntry::websocket::<rs_disconnect::RsDisconnect>(),

@@ -63,15 +63,10 @@ impl<E: Endpoint> EndpointRequest<E> {
         self.raw.headers.get(AUTHORIZATION)
     }
 
-    /// The SHA-256 hash of all that says what is asked for: method, path, query and body, each after its length.
-    pub(crate) fn digest(&self) -> [u8; 32] {
+    /// All that says what is asked for: method, path, query and body.
+    pub(crate) fn identifying_parts(&self) -> [&[u8]; 4] {
         let RawRequest { method, path, query, body, .. } = &self.raw;
-        let mut hash = Sha256::new();
-        for part in [method.as_bytes(), path.as_bytes(), query.as_bytes(), body] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        hash.finalize().into()
+        [method.as_bytes(), path.as_bytes(), query.as_bytes(), body]
     }
 
     /// Whether the request is signed, well or badly.

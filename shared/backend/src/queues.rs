@@ -7,6 +7,8 @@
 //! | | `MESSAGE#<sequence, 20 digits>` | `ciphertext` B, `expires_at` N |
 //! | | `SENT#<hash of the request>` | `expires_at` N |
 //!
+//! At the queuing service there are also those who wait for messages ([`Listeners`]).
+//!
 //! `ratchet_key` is that of the message `next_sequence`; those before are nowhere any more. Messages below `first_sequence`
 //! are acknowledged and deleted.
 //!
@@ -30,11 +32,15 @@ use vestibule_protocol::randomness::Randomness;
 use vestibule_protocol::time::{MONTH, Timestamp};
 
 use crate::dynamodb::{EXPIRES_AT, Item, corrupt_item, failed_call, number};
+use crate::websocket::ConnectionId;
 use crate::{Environment, StartError};
 
 mod dequeue;
 mod enqueue;
 mod keys;
+mod listeners;
+
+pub use listeners::Listeners;
 
 pub(crate) use keys::rotate_owner_key;
 
@@ -137,6 +143,8 @@ pub struct Queue {
     expires_at: Timestamp,
     owner_key: Option<VerifyingKey<QsClientRecordKey>>,
     previous_owner_key: Option<VerifyingKey<QsClientRecordKey>>,
+    /// Over which connection the owner waits for messages, if it does.
+    listener: Option<ConnectionId>,
 }
 
 impl Queue {
@@ -151,6 +159,7 @@ impl Queue {
                 expires_at: item.get_time(EXPIRES_AT)?,
                 owner_key: key(OWNER_KEY),
                 previous_owner_key: key(PREVIOUS_OWNER_KEY),
+                listener: listeners::read_listener(item),
             })
         })();
         let queue = queue.ok_or_else(|| corrupt_item("a queue"))?;

@@ -2,15 +2,17 @@
 //!
 //! | pk | sk | attributes |
 //! |---|---|---|
-//! | `TOKEN#<nonce>` | `TOKEN` | `request_digest` B, `expires_at` N |
+//! | `TOKEN#<nonce>` | `TOKEN` | `request_mac` B, `expires_at` N |
 //!
 //! A token is spent by an item where none was. It goes into the transaction with what it pays for, so that neither happens
 //! without the other; where the work cannot be one transaction, it is spent alone and first. The item knows the request that
-//! it paid for, which is how the same request is recognised when it comes again. It lasts until the token's key ends and
-//! the token is refused anyway: the same time for all tokens of a key.
+//! it paid for, which is how the same request is recognised when it comes again; but it does so under the token, of which it
+//! has no more than the nonce, so that the table says of no request that was seen elsewhere that it was paid for. It lasts
+//! until the token's key ends and the token is refused anyway: the same time for all tokens of a key.
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
+use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem};
+use sha2::{Digest as _, Sha256};
 use vestibule_protocol::encoding;
 use vestibule_protocol::endpoint::Endpoint;
 use vestibule_protocol::problem::{Problem, ProblemType, TokenChallengeMembers};
@@ -19,11 +21,15 @@ use vestibule_protocol::time::Timestamp;
 use vestibule_tokens::http::{challenge_members, read_authorization};
 use vestibule_tokens::{CheckedToken, IssuerKeys, IssuerKeysDocument, RedemptionError, TokenChallenge};
 
-use crate::dynamodb::{EXPIRES_AT, Item, PARTITION_KEY, corrupt_item, failed_call, is_condition_failed, put_new};
+use crate::dynamodb::{
+    EXPIRES_AT, Item, PARTITION_KEY, TransactionPart as _, corrupt_item, failed_call, is_condition_failed, put_new,
+    without_retries,
+};
+use crate::keyed_hash::keyed_hash;
 use crate::secret::Secret;
 use crate::{EndpointRequest, Environment, StartError};
 
-const REQUEST_DIGEST: &str = "request_digest";
+const REQUEST_MAC: &str = "request_mac";
 
 /// What takes the tokens of one service.
 pub struct Redemption {
@@ -38,17 +44,8 @@ pub struct Redemption {
 pub struct Payment {
     table: String,
     token: CheckedToken,
-    request_digest: [u8; 32],
+    request_mac: [u8; 32],
     challenge: Option<TokenChallengeMembers>,
-}
-
-/// What became of a token that was spent alone.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Spending {
-    /// It is spent now.
-    New,
-    /// The same request had spent it.
-    Repeated,
 }
 
 impl Redemption {
@@ -92,7 +89,7 @@ impl Redemption {
             refused(ProblemType::TokenMalformed, &"Authorization must present one token of type 5 (RFC 9577)")
         })?;
         let token = token.ok_or_else(missing)?;
-        let token = issuer.check(&token, &self.challenge, now).map_err(|error| {
+        let checked = issuer.check(&token, &self.challenge, now).map_err(|error| {
             let problem_type = match error {
                 RedemptionError::ForAnotherService => ProblemType::TokenForAnotherService,
                 RedemptionError::KeyUnknown => ProblemType::TokenKeyUnknown,
@@ -100,29 +97,31 @@ impl Redemption {
             };
             refused(problem_type, &error)
         })?;
-        Ok(Payment { table: self.table.clone(), token, request_digest: request.digest(), challenge })
+        let request_mac = keyed_hash(&Sha256::digest(token.as_bytes()).into(), &request.identifying_parts());
+        Ok(Payment { table: self.table.clone(), token: checked, request_mac, challenge })
     }
 
-    /// Spends a token before the work that it pays for: one write. If the work then fails, the token is gone.
+    /// Spends a token before the work that it pays for, which has another effect every time: one write. If the work then
+    /// fails, the token is gone; and the same request with the same token is refused, or one token would pay for any number.
     ///
     /// # Errors
-    /// [`ProblemType::TokenSpent`] if it paid for another request, or the problem of a failed call.
-    pub async fn spend(&self, payment: &Payment) -> Result<Spending, Problem> {
+    /// [`ProblemType::TokenSpent`] if it was spent before, be it by the same request; the problem of a failed call, by which
+    /// it may be spent.
+    pub async fn spend(&self, payment: &Payment) -> Result<(), Problem> {
         let put = self
             .client
             .put_item()
             .table_name(&self.table)
             .set_item(Some(payment.item().into()))
             .condition_expression(format!("attribute_not_exists({PARTITION_KEY})"))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let Err(error) = put.send().await else { return Ok(Spending::New) };
-        match error.as_service_error() {
-            Some(PutItemError::ConditionalCheckFailedException(failed)) => {
-                payment.check_spent_item(failed.item.clone().map(Item::from))?;
-                Ok(Spending::Repeated)
-            }
-            _ => Err(failed_call("PutItem", &error)),
+            .customize()
+            // The second attempt would find the token spent, and could not tell by whom.
+            .config_override(without_retries());
+        let Err(error) = put.send().await else { return Ok(()) };
+        if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) {
+            return Err(payment.spent());
         }
+        Err(failed_call("PutItem", &error))
     }
 
     fn challenge_members(&self, issuer: &IssuerKeys, now: Timestamp) -> Option<TokenChallengeMembers> {
@@ -133,8 +132,7 @@ impl Redemption {
 impl Payment {
     /// The part of a transaction that spends the token.
     pub fn put(&self) -> TransactWriteItem {
-        let put: Put = put_new(&self.table, self.item());
-        TransactWriteItem::builder().put(put).build()
+        put_new(&self.table, self.item()).part()
     }
 
     /// Whether the token is why a transaction with [`Payment::put`] was canceled, given the reason at its place: then the same
@@ -150,23 +148,31 @@ impl Payment {
         Ok(true)
     }
 
+    /// The same of a transaction whose repetitions are known by what it has stored, and not by the token.
+    ///
+    /// # Errors
+    /// [`ProblemType::TokenSpent`] if it paid for another request.
+    pub(crate) fn check_reason(&self, reason: Option<&CancellationReason>) -> Result<(), Problem> {
+        self.is_repeated(reason).map(drop)
+    }
+
     fn check_spent_item(&self, item: Option<Item>) -> Result<(), Problem> {
         let item = item.unwrap_or_default();
-        let digest = item.get_bytes(REQUEST_DIGEST).ok_or_else(|| corrupt_item("a spent token"))?;
-        if digest == self.request_digest {
-            return Ok(());
-        }
-        let problem =
-            Problem::new(ProblemType::TokenSpent, "present another token: this one has paid for another request");
-        Err(match &self.challenge {
+        let request_mac = item.get_bytes(REQUEST_MAC).ok_or_else(|| corrupt_item("a spent token"))?;
+        if request_mac == self.request_mac { Ok(()) } else { Err(self.spent()) }
+    }
+
+    fn spent(&self) -> Problem {
+        let problem = Problem::new(ProblemType::TokenSpent, "present another token: this one has paid already");
+        match &self.challenge {
             Some(challenge) => problem.token_challenge(challenge.clone()),
             None => problem,
-        })
+        }
     }
 
     fn item(&self) -> Item {
         Item::keyed(format!("TOKEN#{}", encoding::encode(&self.token.nonce)), "TOKEN")
-            .bytes(REQUEST_DIGEST, self.request_digest)
+            .bytes(REQUEST_MAC, self.request_mac)
             .time(EXPIRES_AT, self.token.not_after)
     }
 }

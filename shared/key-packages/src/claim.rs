@@ -16,7 +16,7 @@ use vestibule_protocol::queuing::{ClaimAnswer, QsKeys};
 use vestibule_protocol::signed::{Fingerprint, SignedError, Unverified};
 use vestibule_protocol::time::Timestamp;
 
-use crate::rules::{CheckedKeyPackage, PackageError};
+use crate::rules::{CheckedKeyPackage, PackageError, queue_config_of};
 
 /// Why claimed packages are not accepted.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -101,6 +101,11 @@ impl ClaimedPackage {
             client_credential,
             key_package: checked.key_package,
         })
+    }
+
+    /// The queue config in its leaf, encrypted to the queuing service: where messages for its owner go.
+    pub fn queue_config(&self) -> &[u8] {
+        queue_config_of(self.key_package.leaf_node()).expect("it was checked")
     }
 
     /// Whose it is.

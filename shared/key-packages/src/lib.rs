@@ -15,7 +15,7 @@ mod rules;
 
 pub use batch::{BatchError, SignatureBatch};
 pub use claim::{ClaimError, ClaimedPackage, TrustedCredentials, verify_claim};
-pub use making::{KeyPackageMaker, MakingError, NewPackage, PrivateKeyPackage};
+pub use making::{KeyPackageMaker, MakingError, NewPackage, PrivateKeyPackage, leaf_capabilities, leaf_validity};
 pub use publication::{Position, Publication, PublicationError, PublishedPackage};
 pub use queue_config::seal_queue_config;
 pub use rules::{CheckedKeyPackage, PackageError};

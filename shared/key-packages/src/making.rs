@@ -94,7 +94,7 @@ impl KeyPackageMaker<'_> {
         now: Timestamp,
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<NewPackage, MakingError> {
-        let expiration_data = self.expiration_data(now)?;
+        let expiration_data = leaf_validity(self.client_credential, now).ok_or(MakingError::CredentialExpired)?;
         let signature_key = SigningKey::<LeafCredentialKey>::generate(rng);
         let (leaf_credential, signature_encryption_key) = LeafCredential::issue(
             signature_key.verifying_key(),
@@ -124,16 +124,6 @@ impl KeyPackageMaker<'_> {
         })
     }
 
-    /// The longest validity that the client's credential allows. A clock that is a little fast must not make packages
-    /// that are not valid yet.
-    fn expiration_data(&self, now: Timestamp) -> Result<ExpirationData, MakingError> {
-        let outer = &self.client_credential.payload().expiration_data;
-        let not_before = now.saturating_sub(CLOCK_TOLERANCE).start_of_day().max(outer.not_before);
-        let not_after = not_before.saturating_add(DAY * MAX_KEY_PACKAGE_DAYS as u32).min(outer.not_after);
-        let expiration_data = ExpirationData { not_before, not_after };
-        if expiration_data.contains(now) { Ok(expiration_data) } else { Err(MakingError::CredentialExpired) }
-    }
-
     fn build(
         &self,
         leaf_credential: &LeafCredential,
@@ -149,7 +139,7 @@ impl KeyPackageMaker<'_> {
         let ExpirationData { not_before, not_after } = payload.expiration_data;
         let mut builder = KeyPackage::builder()
             .key_package_lifetime(Lifetime::init(not_before.seconds(), not_after.seconds()))
-            .leaf_node_capabilities(capabilities())
+            .leaf_node_capabilities(leaf_capabilities())
             .leaf_node_extensions(Extensions::single(queue_config).map_err(|_| MakingError::Failed)?);
         if is_last_resort {
             builder = builder.mark_as_last_resort();
@@ -165,8 +155,18 @@ impl KeyPackageMaker<'_> {
     }
 }
 
+/// The longest validity that a client's credential allows for a leaf credential under it, from today on. A clock that is a
+/// little fast must not make leaves that are not valid yet. `None` if the client's credential is not valid now.
+pub fn leaf_validity(client_credential: &ClientCredential, now: Timestamp) -> Option<ExpirationData> {
+    let outer = &client_credential.payload().expiration_data;
+    let not_before = now.saturating_sub(CLOCK_TOLERANCE).start_of_day().max(outer.not_before);
+    let not_after = not_before.saturating_add(DAY * MAX_KEY_PACKAGE_DAYS as u32).min(outer.not_after);
+    let expiration_data = ExpirationData { not_before, not_after };
+    expiration_data.contains(now).then_some(expiration_data)
+}
+
 /// What every leaf of ours says it can do: the same in all, so that it tells nothing.
-fn capabilities() -> Capabilities {
+pub fn leaf_capabilities() -> Capabilities {
     Capabilities::new(
         Some(&[ProtocolVersion::Mls10]),
         Some(&[CIPHERSUITE]),

@@ -169,7 +169,7 @@ fn check_extensions(key_package: &KeyPackage) -> Result<(), PackageError> {
     if queue_config::is_well_formed(queue_config) { Ok(()) } else { Err(PackageError::QueueConfig) }
 }
 
-fn queue_config_of(leaf: &LeafNode) -> Option<&[u8]> {
+pub(crate) fn queue_config_of(leaf: &LeafNode) -> Option<&[u8]> {
     leaf.extensions().unknown(QUEUE_CONFIG_EXTENSION_TYPE).map(|extension| extension.0.as_slice())
 }
 

@@ -135,12 +135,10 @@ pub enum Authentication {
     QsUserRecordKeyAndToken,
     /// A request signature by the key of the client record in the path.
     QsClientRecordKey,
-    /// A friendship token in the body.
-    FriendshipToken,
-    /// The same, and a token in `Authorization`.
+    /// A friendship token in the body, and a token in `Authorization`.
     FriendshipTokenAndToken,
-    /// A queue config in the body.
-    QueueConfig,
+    /// A queue config in the body, and a token in `Authorization`.
+    QueueConfigAndToken,
     /// Nothing, or a request signature by the key of a client of the user in the body, which has an allowance of its own.
     ClientIfSigned,
     /// A proof in the body that the user's password is known.
@@ -151,9 +149,7 @@ impl Authentication {
     /// Whether the request carries a signature (RFC 9421), or may.
     pub const fn is_signature(self) -> bool {
         match self {
-            Self::None | Self::FriendshipToken | Self::FriendshipTokenAndToken | Self::QueueConfig | Self::Password => {
-                false
-            }
+            Self::None | Self::FriendshipTokenAndToken | Self::QueueConfigAndToken | Self::Password => false,
             Self::ProvisionalCredential
             | Self::ClientCredentialKey
             | Self::ClientIfSigned
@@ -167,7 +163,7 @@ impl Authentication {
 
     /// Whether the request is paid for with a token (RFC 9577).
     pub const fn takes_token(self) -> bool {
-        matches!(self, Self::QsUserRecordKeyAndToken | Self::FriendshipTokenAndToken)
+        matches!(self, Self::QsUserRecordKeyAndToken | Self::FriendshipTokenAndToken | Self::QueueConfigAndToken)
     }
 }
 

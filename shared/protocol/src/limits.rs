@@ -188,3 +188,7 @@ pub const MAX_QS_CLIENTS: usize = 10;
 
 /// Largest body of a request about a record of the queuing service, in bytes.
 pub const MAX_QS_RECORD_REQUEST_LENGTH: usize = 4 * 1024;
+
+/// The longest text of a test message, in bytes of UTF-8: with the KeyPackages of [`MAX_QS_CLIENTS`] devices it fits a
+/// message of a queue.
+pub const MAX_TEST_MESSAGE_TEXT_LENGTH: usize = 4 * 1024;

@@ -1,4 +1,5 @@
-//! The records of the queuing service: identifiers, client records, the service's own keys, answers to claims.
+//! The records of the queuing service: identifiers, client records, the service's own keys, answers to claims, requests to
+//! listen.
 
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
@@ -9,10 +10,12 @@ use crate::text_form::bytes_text_form;
 
 mod claim;
 mod keys;
+mod listening;
 mod rekey;
 
 pub use claim::{ClaimAnswer, ClaimAnswerPayload, packages_hash};
 pub use keys::{QsKeys, QsKeysPayload};
+pub use listening::{LISTEN_SUBPROTOCOL, ListenNotice, ListenRequest, ListenRequestError, ListenRequestPayload};
 pub use rekey::{QsClientRekey, QsClientRekeyPayload, QsUserRekey, QsUserRekeyPayload};
 
 /// The text is not an identifier of the queuing service: 32 bytes as 43 characters of base64url are wanted.

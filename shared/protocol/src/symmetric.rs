@@ -68,6 +68,8 @@ symmetric_secrets! {
     PushTokenKey;
     /// Under what the names of a user's devices are encrypted: the user's clients share it, and nobody else has it.
     DeviceLabelKey;
+    /// Under what a commit of the user's identity tells the other clients what they all have in common: for one epoch.
+    UserSecretsKey;
     /// Under what one leaf credential's signature is encrypted: for one use.
     SignatureEncryptionKey;
     /// What opens one side of a rendezvous mailbox: each device chooses its own, the relay keeps its hash.

@@ -36,11 +36,11 @@ pub fn authorization(token: &Token) -> Zeroizing<String> {
 /// # Errors
 /// [`MalformedHeader`].
 pub fn read_authorization(value: &str) -> Result<Option<Token>, MalformedHeader> {
-    let schemes = parameters::read(value).ok_or(MalformedHeader)?;
-    let [scheme] = &schemes[..] else { return Err(MalformedHeader) };
-    if !scheme.name.eq_ignore_ascii_case(SCHEME) {
+    if parameters::first_scheme(value).is_some_and(|name| !name.eq_ignore_ascii_case(SCHEME)) {
         return Ok(None);
     }
+    let schemes = parameters::read(value).ok_or(MalformedHeader)?;
+    let [scheme] = &schemes[..] else { return Err(MalformedHeader) };
     let text = scheme.parameter("token").ok_or(MalformedHeader)?;
     let bytes = Zeroizing::new(BASE64.decode(text).map_err(|_| MalformedHeader)?);
     Token::from_bytes(&bytes).map(Some).ok_or(MalformedHeader)

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Report;
 use crate::error::Error;
-use crate::identity::{Device, DeviceChange, IdentityReset};
+use crate::identity::{Device, DeviceChange, IdentityReset, KeyRotation, Removal};
 use crate::text::rfc_3339;
 
 /// A line of `--json`.
@@ -12,8 +12,9 @@ use crate::text::rfc_3339;
 #[serde(tag = "event", rename_all = "kebab-case")]
 enum Event<'a> {
     Devices { devices: Vec<ListedDevice<'a>> },
-    DeviceRemoved { name: Option<&'a str>, client_id: String },
-    IdentityReset { generation: u64, removed: Option<NamedDevice<'a>> },
+    DeviceRemoved { name: Option<&'a str>, client_id: String, keys: &'static str },
+    IdentityReset { generation: u64, removed: Option<RemovedDevice<'a>> },
+    RotationPending { half_removed: Option<NamedDevice<'a>> },
 }
 
 #[derive(Serialize)]
@@ -46,6 +47,20 @@ struct NamedDevice<'a> {
 impl<'a> NamedDevice<'a> {
     fn of(device: &'a Device) -> Self {
         Self { name: device.name.as_ref().map(|name| name.as_str()), client_id: device.client_id.to_string() }
+    }
+}
+
+#[derive(Serialize)]
+struct RemovedDevice<'a> {
+    name: Option<&'a str>,
+    client_id: String,
+    keys: &'static str,
+}
+
+impl<'a> RemovedDevice<'a> {
+    fn of(removal: &'a Removal) -> Self {
+        let NamedDevice { name, client_id } = NamedDevice::of(&removal.device);
+        Self { name, client_id, keys: keys_name(removal.keys) }
     }
 }
 
@@ -86,23 +101,59 @@ impl Report<'_> {
     }
 
     /// A device was removed.
-    pub(in crate::cli) fn device_removed(&mut self, device: &Device) {
+    pub(in crate::cli) fn device_removed(&mut self, removal: &Removal) {
         if self.json {
-            let NamedDevice { name, client_id } = NamedDevice::of(device);
-            return self.event(&Event::DeviceRemoved { name, client_id });
+            let RemovedDevice { name, client_id, keys } = RemovedDevice::of(removal);
+            return self.event(&Event::DeviceRemoved { name, client_id, keys });
         }
-        let _ = writeln!(self.stdout, "Removed {}.", device);
+        let _ = writeln!(self.stdout, "Removed {}.", removal.device);
+        self.keys_rotated(removal.keys);
+    }
+
+    fn keys_rotated(&mut self, keys: KeyRotation) {
+        let _ = match keys {
+            KeyRotation::NotNeeded => Ok(()),
+            KeyRotation::Done => writeln!(
+                self.stdout,
+                "What it knew is of no use any more: friends need your new friendship code (`vestibule friendship-code`)."
+            ),
+            KeyRotation::Pending => writeln!(
+                self.stdout,
+                "What it knew at the queuing service could not be replaced yet: `vestibule status` tries again."
+            ),
+        };
+    }
+
+    /// What a removed device knew is not replaced yet, or it is not removed.
+    pub(in crate::cli) fn rotation_pending(&mut self, half_removed: Option<&Device>) {
+        if self.json {
+            let half_removed = half_removed.map(NamedDevice::of);
+            return self.event(&Event::RotationPending { half_removed });
+        }
+        let _ = match half_removed {
+            Some(device) => writeln!(
+                self.stdout,
+                "The removal of {device} was interrupted: complete it with `vestibule devices remove`. Until then your \
+                 friendship code is of no use."
+            ),
+            None => writeln!(
+                self.stdout,
+                "What a removed device knew at the queuing service could not be replaced yet: the next `vestibule status` \
+                 tries again."
+            ),
+        };
     }
 
     /// The identity was started over.
     pub(in crate::cli) fn identity_reset(&mut self, reset: &IdentityReset) {
         let IdentityReset { generation, removed } = reset;
         if self.json {
-            let removed = removed.as_ref().map(NamedDevice::of);
+            let removed = removed.as_ref().map(RemovedDevice::of);
             return self.event(&Event::IdentityReset { generation: *generation, removed });
         }
-        if let Some(device) = removed {
+        if let Some(Removal { device, keys }) = removed {
             let _ = writeln!(self.stdout, "Removed {}, which had made a change that nobody can follow.", device);
+            self.keys_rotated(*keys);
         }
         let _ = writeln!(
             self.stdout,
@@ -122,12 +173,22 @@ pub(super) fn changes_in_words(changes: &Result<Vec<DeviceChange>, Error>) -> St
                     DeviceChange::Added(_) => "was added",
                     DeviceChange::Confirmed(_) => "has joined",
                     DeviceChange::Removed(_) => "was removed",
+                    DeviceChange::Unreadable(_) => "has told of keys that this device cannot take",
                 };
                 format!("{} {what}", change.device())
             };
             changes.iter().map(in_words).collect::<Vec<_>>().join("; ")
         }
         Err(error) => format!("not known: {error}"),
+    }
+}
+
+/// What has become of keys, for scripts.
+fn keys_name(keys: KeyRotation) -> &'static str {
+    match keys {
+        KeyRotation::NotNeeded => "not-needed",
+        KeyRotation::Done => "rotated",
+        KeyRotation::Pending => "pending",
     }
 }
 

@@ -83,6 +83,14 @@ impl Report<'_> {
         self.say(&event, &format!("Linked. {whose} {user_name}'s now: '{device_name}'."));
     }
 
+    /// Friends can write to this device now too.
+    pub(in crate::cli) fn reachable(&mut self) {
+        self.spinner.finish_and_clear();
+        if self.has_progressed && !self.json {
+            let _ = writeln!(self.stdout, "Friends reach this device from now on.");
+        }
+    }
+
     /// It ended before that. People are told by the error.
     pub(in crate::cli) fn aborted(&mut self, error: &Error) {
         if let Some(reason) = reason(error)

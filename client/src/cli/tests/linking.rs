@@ -131,7 +131,13 @@ async fn two_devices_print_events_for_scripts() {
         json!({"event": "approval", "user_name": ALICE, "device": "tablet"}),
         json!({"event": "linked", "user_name": ALICE, "client_id": client_id, "device": "tablet"}),
     ];
-    assert_eq!(events, told);
+    let stages = [
+        json!({"event": "stage", "name": "queuing-service", "state": "started"}),
+        json!({"event": "stage", "name": "queuing-service", "state": "done"}),
+        json!({"event": "stage", "name": "key-packages", "state": "started"}),
+        json!({"event": "stage", "name": "key-packages", "state": "done"}),
+    ];
+    assert_eq!(events, [&told[..], &stages].concat());
     assert_eq!((approved.exit_code, approved.stderr.as_str()), (0, ""));
     assert_eq!(approved.events(), told);
 
@@ -150,7 +156,8 @@ async fn two_devices_print_events_for_scripts() {
     assert_eq!(devices["devices"], json!([listed("laptop", &first, false), listed("tablet", &client_id, true)]));
 
     let removed = pair.run(1, &["--json", "devices", "remove", "tablet", "--password-stdin"]).await;
-    assert_eq!(removed.events(), [json!({"event": "device-removed", "name": "tablet", "client_id": client_id})]);
+    let wanted = json!({"event": "device-removed", "name": "tablet", "client_id": client_id, "keys": "rotated"});
+    assert_eq!(removed.events(), [wanted]);
     let status = pair.run(0, &["--json", "status"]).await;
     assert_eq!(status.exit_code, 1);
     let [status, error] = <[Value; 2]>::try_from(status.events()).unwrap();
@@ -187,7 +194,12 @@ async fn people_are_shown_a_code_and_asked_on_both_devices() {
         "The other device is there.\n\
          The connection is secured: nobody else reads it.\n\
          This device, 'alice's tablet', is about to become one of alice@localhost's.\n\
-         Linked. This device is one of alice@localhost's now: 'alice's tablet'.\n"
+         Linked. This device is one of alice@localhost's now: 'alice's tablet'.\n\
+         queuing-service: create a pseudonym at the queuing service\n\
+         queuing-service: done\n\
+         key-packages: publish KeyPackages for friends\n\
+         key-packages: done\n\
+         Friends reach this device from now on.\n"
     ));
     assert_eq!(
         other.text(),
@@ -327,6 +339,56 @@ async fn an_interrupted_command_ends_it_for_the_other_device() {
     let words = shown.events()[0]["words"].as_str().unwrap().to_owned();
     let approved = pair.run(1, &["approve", "--yes", &words]).await;
     assert_eq!((approved.exit_code, approved.stderr.as_str()), (1, "error: the connection ended\n"));
+}
+
+#[tokio::test]
+async fn a_linked_device_that_does_not_reach_the_queuing_service_is_completed_by_status() {
+    let pair = Pair::new().await;
+    let screen = Screen::default();
+    pair.fake.relay().unreachable = Some("/v1/qs/users");
+    let approving = async { pair.run(1, &["approve", "--yes", &screen.words().await]).await };
+    let ((exit_code, stderr), approved) =
+        tokio::join!(pair.run_on(0, &["link", "tablet", "--yes", "--json"], &screen, None), approving);
+    assert_eq!((exit_code, approved.exit_code), (1, 0), "{stderr}");
+    let events: Vec<_> = screen.events().iter().map(|event| event["event"].clone()).collect();
+    assert_eq!(events[4..], ["linked", "stage", "error"]);
+    let status = pair.run(0, &["status", "--json"]).await.events().remove(0);
+    assert_eq!(status["key_packages_problem"], "urn:vestibule:client:server-unreachable");
+
+    pair.fake.relay().unreachable = None;
+    let published = pair.run(0, &["key-packages", "publish"]).await;
+    let wanted = "error: this device was linked and is not known to the queuing service yet: run `vestibule status`\n";
+    assert_eq!((published.exit_code, published.stderr.as_str()), (1, wanted));
+    let status = pair.run(0, &["status", "--json"]).await.events().remove(0);
+    assert_eq!(status["key_packages"]["remaining"], KEY_PACKAGES);
+    assert_eq!(status["tokens"]["available"], 99);
+    let again = pair.run(0, &["link", "tablet", "--yes"]).await;
+    let wanted = "Linked. This device is one of alice@localhost's now: 'tablet'.\n";
+    assert_eq!((again.exit_code, again.stdout.as_str()), (0, wanted));
+}
+
+#[tokio::test]
+async fn an_interruption_after_the_link_leaves_a_linked_device_that_says_what_is_left() {
+    let pair = Pair::new().await;
+    let (mut screen, mut stderr) = (Screen::default(), Vec::new());
+    let shown = screen.clone();
+    let mut report = Report::new(&mut screen, &mut stderr, true, false);
+    let options = pair.adjust(0, Options::new(pair.devices[0].home.path()));
+    let interrupted = async {
+        while !shown.text().contains("linked") {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    };
+    let approving = async { pair.run(1, &["approve", "--yes", &shown.words().await]).await };
+    let link = link(&["vestibule", "link", "tablet", "--yes"]);
+    let questions = Questions { read_line: typing(&[]), can_ask: false };
+    let linking = execute_link(&link, options, questions, &mut report, interrupted);
+    let (outcome, approved) = tokio::join!(linking, approving);
+    assert_eq!(outcome.unwrap_err().urn(), "urn:vestibule:client:not-at-queuing-service");
+    assert_eq!(approved.exit_code, 0, "{approved:?}");
+    let status = pair.run(0, &["status", "--json"]).await.events().remove(0);
+    assert_eq!(status["key_packages"]["remaining"], KEY_PACKAGES);
 }
 
 fn link(arguments: &[&str]) -> Link {

@@ -111,6 +111,7 @@ async fn approve_with(pair: &Pair, welcome: Bytes) -> Option<Ending> {
         identity_generation: follower.generation(),
         identity_epoch: follower.epoch(),
         welcome,
+        rotation: secrets.rotation,
         device_label_key: account.identity.as_ref().unwrap().device_label_key.clone(),
         friendship_token: secrets.friendship_token.clone(),
         friendship_encryption_key: secrets.friendship_encryption_key.clone(),

@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use vestibule_protocol::rendezvous::{RELAY_SUBPROTOCOL, RendezvousTicket};
 
 use super::*;
-use crate::relay::{RelayUrl, WebSocketTransport};
+use crate::relay::{RelayUrl, WebSocketOffer, WebSocketTransport};
 
 /// Leads a WebSocket to the relay in this process.
 async fn lead(fake: Arc<FakeRendezvous>, url: RelayUrl, stream: TcpStream) {
@@ -21,7 +21,7 @@ async fn lead(fake: Arc<FakeRendezvous>, url: RelayUrl, stream: TcpStream) {
         Ok(response)
     };
     let mut socket = accept_hdr_async(stream, agree).await.unwrap();
-    let mut connection = fake.connect(&url, &ticket.unwrap()).await.unwrap();
+    let mut connection = fake.connect(&url, &WebSocketOffer::relay(&ticket.unwrap())).await.unwrap();
     loop {
         tokio::select! {
             message = socket.next() => match message {

@@ -1,8 +1,10 @@
 //! Whom the authentication service in this process answers, about a user's clients and identity.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use vestibule_protocol::clock::Clock;
-use vestibule_protocol::endpoint::{IdentityPosition, InitiateLoginRequest};
+use vestibule_protocol::endpoint::{DeleteUserRequest, IdentityPosition, InitiateLoginRequest, IssueTokensRequest};
+use vestibule_protocol::login::LoginOperation;
 use vestibule_protocol::name::ClientId;
 use vestibule_protocol::problem::{Problem, ProblemType};
 
@@ -70,6 +72,32 @@ impl Deployment {
             }
             unknown => panic!("no such route: {unknown:?}"),
         }
+    }
+
+    pub(super) fn issue_tokens(&mut self, request: &Request, clock: &Clock) -> Result<Value, Problem> {
+        let IssueTokensRequest { client_id, .. } = serde_json::from_slice(&request.body).unwrap();
+        let signer = self.confirmed_signer(request, client_id.user_name.as_str(), clock)?;
+        assert_eq!(signer, client_id);
+        self.tokens.issue(request, clock.now())
+    }
+
+    /// Deletes a user. The name, in `users`, stays taken.
+    pub(super) fn delete_user(&mut self, request: &Request, clock: &Clock) -> Result<Value, Problem> {
+        let user_name = request.path.rsplit('/').next().unwrap();
+        let digest = Sha256::digest(&request.body).into();
+        let signer = match self.confirmed_signer(request, user_name, clock) {
+            Err(problem) if problem.problem_type == ProblemType::ClientUnknown && self.deletions.contains(&digest) => {
+                return Ok(json!({}));
+            }
+            signer => signer?,
+        };
+        let DeleteUserRequest { login } = serde_json::from_slice(&request.body).unwrap();
+        self.clients.check_login(&signer, LoginOperation::DeleteUser {}, &login, clock.now())?;
+        self.clients.remove_all(user_name);
+        self.identities.remove(user_name);
+        self.key_server.remove_password(user_name);
+        self.deletions.insert(digest);
+        Ok(json!({}))
     }
 
     fn signer(&self, request: &Request, user_name: &str, clock: &Clock) -> Result<(ClientId, bool), Problem> {

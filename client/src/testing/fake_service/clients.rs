@@ -151,6 +151,12 @@ impl FakeClients {
         Ok(json!({}))
     }
 
+    /// Removes every client of a user.
+    pub(super) fn remove_all(&mut self, user_name: &str) {
+        let of_user = self.clients.iter_mut().filter(|(id, _)| id.split('/').next() == Some(user_name));
+        of_user.for_each(|(_, client)| client.is_removed = true);
+    }
+
     pub(super) fn initiate_login(
         &mut self,
         body: &[u8],

@@ -25,6 +25,7 @@ pub(crate) struct FakeIdentity {
 pub(crate) struct FakeGeneration {
     start: Bytes,
     pub(crate) commits: Vec<Bytes>,
+    pub(crate) encrypted_user_secrets: Vec<Option<Bytes>>,
     pub(crate) group_info: Bytes,
     pub(crate) follower: Follower,
     /// The requests that led to each epoch.
@@ -45,12 +46,15 @@ impl FakeIdentity {
         let index = usize::try_from(from.generation).unwrap().checked_sub(1);
         let generation = index.and_then(|index| self.generations.get(index));
         let generation = generation.ok_or_else(|| problem(ProblemType::IdentityUnknown))?;
-        let commits = generation.commits.iter().skip(usize::try_from(from.epoch).unwrap());
+        let epoch = usize::try_from(from.epoch).unwrap();
+        let commits = generation.commits.iter().skip(epoch);
+        let encrypted_user_secrets = generation.encrypted_user_secrets.iter().skip(epoch);
         Ok(json!(GetIdentityResponse {
             current_generation: self.generations.len() as u64,
             last_epoch: generation.follower.epoch(),
             start: (from.epoch == 0).then(|| generation.start.clone()),
             commits: commits.take(IDENTITY_PAGE_LENGTH).cloned().collect(),
+            encrypted_user_secrets: encrypted_user_secrets.take(IDENTITY_PAGE_LENGTH).cloned().collect(),
             group_info: generation.group_info.clone(),
         }))
     }
@@ -69,7 +73,8 @@ impl FakeIdentity {
         now: Timestamp,
     ) -> Result<Value, Problem> {
         let request: CommitIdentityRequest = serde_json::from_slice(body).unwrap();
-        let CommitIdentityRequest { generation, epoch, commit, group_info } = request;
+        let CommitIdentityRequest { generation, epoch, commit, group_info, encrypted_user_secrets } = request;
+        assert_eq!(commit.is_some(), encrypted_user_secrets.is_some());
         let digest = Sha256::digest(body).into();
         let next = if commit.is_some() { epoch + 1 } else { 0 };
         if self.has_accepted(generation, usize::try_from(next).unwrap(), &digest) {
@@ -93,6 +98,7 @@ impl FakeIdentity {
         }
         current.follower.merge(checked);
         current.commits.push(commit);
+        current.encrypted_user_secrets.push(encrypted_user_secrets);
         current.digests.push(digest);
         current.group_info = group_info;
         Ok(json!(CommitIdentityResponse { generation, epoch: next }))
@@ -131,6 +137,7 @@ impl FakeIdentity {
         self.generations.push(FakeGeneration {
             start: group_info.clone(),
             commits: Vec::new(),
+            encrypted_user_secrets: Vec::new(),
             group_info,
             follower,
             digests: vec![digest],

@@ -30,6 +30,8 @@ pub(crate) struct KsUser {
     user: SessionUser,
     record: RegistrationRecord,
     credential_identifier: CredentialIdentifier,
+    /// Whether the authentication service has deleted the user.
+    is_gone: bool,
     /// What is stored of the storage key; empty after it was deleted.
     pub(crate) encrypted_storage_key: Option<Vec<u8>>,
     /// The audit log, oldest entry first.
@@ -56,10 +58,16 @@ impl FakeKeyServer {
             user: SessionUser { user_id, version: 1 },
             record,
             credential_identifier,
+            is_gone: false,
             encrypted_storage_key: None,
             audit_log: Vec::new(),
         };
         self.users.insert(user_name.to_owned(), user);
+    }
+
+    /// Lets there be no such user any more, as far as passwords go.
+    pub(super) fn remove_password(&mut self, user_name: &str) {
+        self.users.get_mut(user_name).unwrap().is_gone = true;
     }
 
     /// What a user's password is checked by.
@@ -77,7 +85,7 @@ impl FakeKeyServer {
     ) -> Result<Value, Problem> {
         let nobody = SessionUser { user_id: UserId::generate(rng), version: 0 };
         let nobodys_identifier = CredentialIdentifier::generate(rng);
-        let owner = match self.users.get(request.user_name.as_str()) {
+        let owner = match self.users.get(request.user_name.as_str()).filter(|user| !user.is_gone) {
             Some(KsUser { user, record, credential_identifier, .. }) => {
                 PasswordOwner { record: Some(record), credential_identifier: *credential_identifier, user: *user }
             }

@@ -13,34 +13,44 @@ use vestibule_protocol::endpoint::{
     GetKeyPackagesResponse, GetQsKeysResponse, PublishKeyPackagesRequest, PublishKeyPackagesResponse,
 };
 use vestibule_protocol::keys::{
-    AsCredentialKey, HpkePrivateKey, QsClientRecordKey, QsSigningKey, SigningKey, VerifyingKey,
+    AsCredentialKey, HpkePrivateKey, QsClientRecordKey, QsSigningKey, QsUserRecordKey, SigningKey, VerifyingKey,
 };
 use vestibule_protocol::problem::{Problem, ProblemType};
-use vestibule_protocol::queuing::{ClaimAnswer, QsClientRecord, QsKeys, QsUserId};
+use vestibule_protocol::queuing::{ClaimAnswer, QsClientId, QsClientRecord, QsKeys, QsUserId};
 use vestibule_protocol::request_signature::RequestSignature;
 use vestibule_protocol::time::{DAY, Timestamp};
 
+use super::listening::FakeListening;
 use crate::transport::Request;
 
 pub(crate) struct FakeQueuingService {
     pub(crate) signing_key: SigningKey<QsSigningKey>,
     pub(crate) keys: QsKeys,
+    pub(super) queue_config_key: HpkePrivateKey,
     /// The users, by their ids.
     pub(crate) users: BTreeMap<String, QsUser>,
     /// The clients, by their ids.
     pub(crate) clients: BTreeMap<String, QsClient>,
+    /// Where clients listen.
+    pub(crate) listening: FakeListening,
 }
 
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct QsUser {
     request_digest: [u8; 32],
-    friendship_token_hash: Bytes,
+    pub(crate) friendship_token_hash: Bytes,
+    pub(crate) verifying_key: VerifyingKey<QsUserRecordKey>,
+    /// The key before, with the request that replaced it.
+    pub(super) previous: Option<(VerifyingKey<QsUserRecordKey>, [u8; 32])>,
+    pub(crate) is_deleted: bool,
 }
 
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct QsClient {
-    qs_user_id: String,
+    pub(crate) qs_user_id: String,
     verifying_key: VerifyingKey<QsClientRecordKey>,
+    /// Of the request that created it.
+    pub(super) creation_digest: [u8; 32],
     request_digest: [u8; 32],
     pub(crate) generation: u64,
     pub(crate) packages: VecDeque<Bytes>,
@@ -57,14 +67,17 @@ impl FakeQueuingService {
         rng: &mut StdRng,
     ) -> Self {
         let signing_key = SigningKey::generate(rng);
-        let queue_config_key = HpkePrivateKey::generate(rng).public_key();
-        let keys = QsKeys::issue(signing_key.verifying_key(), queue_config_key, root, root_key, now, 365);
-        Self { signing_key, keys, users: BTreeMap::new(), clients: BTreeMap::new() }
+        let queue_config_key = HpkePrivateKey::generate(rng);
+        let public_key = queue_config_key.public_key();
+        let keys = QsKeys::issue(signing_key.verifying_key(), public_key, root, root_key, now, 365);
+        let listening = FakeListening::new();
+        Self { signing_key, keys, queue_config_key, users: BTreeMap::new(), clients: BTreeMap::new(), listening }
     }
 
     pub(super) fn keys(&self) -> GetQsKeysResponse {
         let qs_keys = vec![self.keys.to_bytes()];
-        GetQsKeysResponse { qs_keys, token_keys: Vec::new(), token_challenge: Bytes(Vec::new()) }
+        let listen_url = self.listening.url.clone();
+        GetQsKeysResponse { qs_keys, token_keys: Vec::new(), token_challenge: Bytes(Vec::new()), listen_url }
     }
 
     pub(super) fn create_user(&mut self, request: &Request, signature: &RequestSignature) -> Result<Value, Problem> {
@@ -79,25 +92,24 @@ impl FakeQueuingService {
 
         let request_digest = Sha256::digest(&request.body).into();
         let friendship_token_hash = body.friendship_token_hash;
-        let user = QsUser { request_digest, friendship_token_hash };
-        let is_known = self.users.get(&qs_user_id.to_string()).map(|known| *known == user);
+        let user =
+            QsUser { request_digest, friendship_token_hash, verifying_key: key, previous: None, is_deleted: false };
+        let is_known = self.users.get(&qs_user_id.to_string()).map(|known| known.request_digest == request_digest);
         if is_known == Some(false) {
             return Err(Problem::new(ProblemType::QsRecordTaken, "taken"));
         } else if is_known.is_none() {
             self.users.insert(qs_user_id.to_string(), user);
-            let client = QsClient {
-                qs_user_id: qs_user_id.to_string(),
-                verifying_key: client_record.payload().verifying_key,
-                request_digest: [0; 32],
-                generation: 0,
-                packages: VecDeque::new(),
-                last_resort: None,
-                last_resort_uses: 0,
-                not_after: Timestamp::from_seconds(0),
-            };
+            let verifying_key = client_record.payload().verifying_key;
+            let client = QsClient::new(&qs_user_id.to_string(), verifying_key, request_digest);
             self.clients.insert(qs_client_id.to_string(), client);
         }
         Ok(json!(CreateQsUserResponse { qs_user_id, qs_client_id }))
+    }
+
+    /// Another client of a user, which no device of the user's knows of.
+    pub(crate) fn add_client(&mut self, qs_user_id: &str, verifying_key: VerifyingKey<QsClientRecordKey>) {
+        let client = QsClient::new(qs_user_id, verifying_key, [0; 32]);
+        self.clients.insert(QsClientId::of(&verifying_key).to_string(), client);
     }
 
     pub(super) fn publish(
@@ -141,7 +153,7 @@ impl FakeQueuingService {
         let (qs_user_id, _) = self
             .users
             .iter()
-            .find(|(_, user)| user.friendship_token_hash == hash)
+            .find(|(_, user)| user.friendship_token_hash == hash && !user.is_deleted)
             .ok_or_else(|| Problem::new(ProblemType::FriendshipTokenUnknown, "unknown"))?;
         let clients = self.clients.values_mut().filter(|client| client.qs_user_id == *qs_user_id);
         let add_packages: Vec<_> = clients.filter_map(QsClient::hand_out).collect();
@@ -162,6 +174,28 @@ impl FakeQueuingService {
 }
 
 impl QsClient {
+    pub(super) fn new(
+        qs_user_id: &str,
+        verifying_key: VerifyingKey<QsClientRecordKey>,
+        creation_digest: [u8; 32],
+    ) -> Self {
+        Self {
+            qs_user_id: qs_user_id.to_owned(),
+            verifying_key,
+            creation_digest,
+            request_digest: [0; 32],
+            generation: 0,
+            packages: VecDeque::new(),
+            last_resort: None,
+            last_resort_uses: 0,
+            not_after: Timestamp::from_seconds(0),
+        }
+    }
+
+    pub(super) fn verifying_key(&self) -> &VerifyingKey<QsClientRecordKey> {
+        &self.verifying_key
+    }
+
     fn hand_out(&mut self) -> Option<Bytes> {
         self.packages.pop_front().or_else(|| {
             self.last_resort_uses += 1;

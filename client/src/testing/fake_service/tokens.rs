@@ -9,18 +9,25 @@ use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::endpoint::{GetQsKeysResponse, IssueTokensRequest, IssueTokensResponse};
 use vestibule_protocol::name::Domain;
 use vestibule_protocol::problem::{Problem, ProblemType};
-use vestibule_protocol::request_signature::{RequestSignature, Service};
+use vestibule_protocol::request_signature::Service;
 use vestibule_protocol::time::{DAY, Timestamp};
 use vestibule_protocol::token_key::PublishedTokenKey;
 use vestibule_tokens::http::read_authorization;
 use vestibule_tokens::{IssueError, IssuerKeys, IssuerKeysDocument, TokenChallenge};
 
+use crate::transport::Request;
+
+/// How many batches a client may take in a day.
+const BATCHES: usize = 2;
+
 pub(crate) struct FakeTokens {
     pub(crate) keys: IssuerKeys,
     pub(crate) published: Vec<PublishedTokenKey>,
     pub(crate) challenge: TokenChallenge,
-    /// How many batches a client may still take.
-    pub(crate) batches_left: usize,
+    /// How many batches each client may take.
+    pub(crate) allowance: usize,
+    /// How many each has taken.
+    taken: BTreeMap<String, usize>,
     /// The answers, by the digests of the requests.
     answers: BTreeMap<[u8; 32], Value>,
     /// The requests that were paid for, by the nonces of the tokens.
@@ -36,11 +43,18 @@ impl FakeTokens {
             published: document.published(),
             keys: document.open().unwrap(),
             challenge: TokenChallenge::of(Service::Queuing, domain),
-            batches_left: 2,
+            allowance: BATCHES,
+            taken: BTreeMap::new(),
             answers: BTreeMap::new(),
             spent: BTreeMap::new(),
             refusals: Vec::new(),
         }
+    }
+
+    /// Gives everybody a new allowance, and takes every token for one that was not spent.
+    pub(crate) fn forget_everybody(&mut self) {
+        self.taken.clear();
+        self.spent.clear();
     }
 
     /// Replaces the keys by others.
@@ -55,19 +69,19 @@ impl FakeTokens {
         json!(GetQsKeysResponse { token_keys: self.published.clone(), token_challenge, ..keys })
     }
 
-    pub(super) fn issue(
-        &mut self,
-        request: &crate::transport::Request,
-        signature: &RequestSignature,
-        now: Timestamp,
-    ) -> Result<Value, Problem> {
+    /// How many batches were taken, by all clients together.
+    pub(crate) fn batches_taken(&self) -> usize {
+        self.taken.values().sum()
+    }
+
+    pub(super) fn issue(&mut self, request: &Request, now: Timestamp) -> Result<Value, Problem> {
         let body: IssueTokensRequest = serde_json::from_slice(&request.body).unwrap();
-        assert_eq!(signature.key_id(), body.client_id.to_string());
         let digest = Sha256::digest(&request.body).into();
         if let Some(answer) = self.answers.get(&digest) {
             return Ok(answer.clone());
         }
-        if self.batches_left == 0 {
+        let taken = self.taken.entry(body.client_id.to_string()).or_default();
+        if *taken >= self.allowance {
             let problem = Problem::new(ProblemType::TokenAllowanceUsedUp, "no more");
             return Err(problem.retry_after(DAY.as_secs()));
         }
@@ -75,28 +89,43 @@ impl FakeTokens {
             IssueError::Malformed => Problem::new(ProblemType::TokenRequestInvalid, error),
             IssueError::KeyNotCurrent => Problem::new(ProblemType::TokenKeyNotCurrent, error),
         })?;
-        self.batches_left -= 1;
-        let next_allowance_at = if self.batches_left > 0 { now } else { now.saturating_add(DAY) };
+        *taken += 1;
+        let next_allowance_at = if *taken < self.allowance { now } else { now.saturating_add(DAY) };
         let answer = json!(IssueTokensResponse { token_response: Bytes(token_response), next_allowance_at });
         self.answers.insert(digest, answer.clone());
         Ok(answer)
     }
 
-    /// Takes the token that a request comes with, if it comes with one.
-    pub(super) fn redeem(&mut self, request: &crate::transport::Request, now: Timestamp) -> Result<(), Problem> {
+    /// Takes the token that a request must come with. The same request may come with it again.
+    pub(super) fn redeem(&mut self, request: &Request, now: Timestamp) -> Result<(), Problem> {
+        let nonce = self.check(request, now)?;
+        let digest = Sha256::digest(&request.body).into();
+        if *self.spent.entry(nonce).or_insert(digest) == digest {
+            Ok(())
+        } else {
+            Err(Problem::new(ProblemType::TokenSpent, "spent"))
+        }
+    }
+
+    /// Takes the token that a request must come with, which none may come with again.
+    pub(super) fn redeem_first(&mut self, request: &Request, now: Timestamp) -> Result<(), Problem> {
+        let nonce = self.check(request, now)?;
+        match self.spent.insert(nonce, Sha256::digest(&request.body).into()) {
+            None => Ok(()),
+            Some(_) => Err(Problem::new(ProblemType::TokenSpent, "spent")),
+        }
+    }
+
+    /// The nonce of the token that a request comes with, which is genuine.
+    fn check(&mut self, request: &Request, now: Timestamp) -> Result<[u8; 32], Problem> {
         let header = request.headers.iter().find(|(name, _)| *name == "authorization");
-        let Some((_, value)) = header else { return Ok(()) };
+        let (_, value) = header.ok_or_else(|| Problem::new(ProblemType::TokenMissing, "missing"))?;
         if let Some(refusal) = self.refusals.pop() {
             return Err(Problem::new(refusal, "refused"));
         }
         let token = read_authorization(value).unwrap().unwrap();
         let checked = self.keys.check(&token, &self.challenge, now);
         let checked = checked.map_err(|error| Problem::new(ProblemType::TokenKeyUnknown, error))?;
-        let digest = Sha256::digest(&request.body).into();
-        if *self.spent.entry(checked.nonce).or_insert(digest) == digest {
-            Ok(())
-        } else {
-            Err(Problem::new(ProblemType::TokenSpent, "spent"))
-        }
+        Ok(checked.nonce)
     }
 }

@@ -11,8 +11,8 @@ use rand::rngs::OsRng;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use vestibule_client::{
-    Client, Deciding, Linked, LinkingInteraction, LinkingQuestion, LinkingStep, Options, Pairing, Password, Registered,
-    StageState, UserName,
+    Client, Deciding, Linked, LinkingInteraction, LinkingQuestion, LinkingStep, Options, Pairing, Password, Progress,
+    Registered, StageState, UserName,
 };
 use vestibule_local::{FUNCTIONS, LocalCloud, Service, ServiceCall};
 use vestibule_protocol::time::Timestamp;
@@ -71,11 +71,11 @@ async fn demonstrate(out: &mut (impl Write + Send)) -> Result<()> {
     )?;
     let mut tablet = Client::open(Options::new(homes.path().join("tablet")).server(cloud.url().parse()?))?;
     link(out, &mut tablet, &mut alices).await?;
-    let (on_phone, on_tablet) = (list_devices(&mut alices).await?, list_devices(&mut tablet).await?);
-    for device in &on_phone {
+    let (on_both, on_tablet) = (list_devices(&mut alices).await?, list_devices(&mut tablet).await?);
+    for device in &on_both {
         line(out, "device", device)?;
     }
-    if on_phone != on_tablet {
+    if on_both != on_tablet {
         return Err("the two devices' lists differ".into());
     }
     line(out, "on the tablet", "the same list, from commits that both have checked")?;
@@ -85,23 +85,40 @@ async fn demonstrate(out: &mut (impl Write + Send)) -> Result<()> {
         return Err("the two storage keys differ".into());
     }
     line(out, "storage key", &format!("{on_phone}, with her password the same on both"))?;
+    for (device, client) in [("phone", &mut alices), ("tablet", &mut tablet)] {
+        let tokens = client.tokens()?.available;
+        line(
+            out,
+            device,
+            &format!("{tokens} tokens to pay with, which say that somebody was given them, and not who"),
+        )?;
+        let registered = client.join_queuing_service(|_| ()).await?;
+        line(out, device, &format!("a queue and KeyPackages of its own, as {}", registered.qs_client_id))?;
+    }
     let log = alices.audit_log(None, password()).await?;
     line(out, "audit log", &format!("{} entries, {}", log.entries.len(), log.chain.name()))?;
 
     writeln!(
         out,
-        "\n5. Bob registers too. Alice has shown him her friendship code, and he claims one of her KeyPackages."
+        "\n5. Bob registers too. Alice has shown him her friendship code, and he claims a KeyPackage of each of her devices."
     )?;
     let laptop = Options::new(homes.path().join("laptop")).server(cloud.url().parse()?);
     register(&mut io::sink(), laptop.clone(), &"bob@localhost".parse()?, "laptop").await?;
     let code = alices.friendship_code()?.to_text();
     line(out, "friendship code", &format!("{}… ({} characters)", &code[..12], code.len()))?;
-    for claimed in Client::open(laptop)?.claim_key_packages(&code.parse()?).await? {
-        line(out, "bob sees", &format!("{}, verified from the root to the leaf", claimed.client_id.user_name))?;
+    let claimed = Client::open(laptop)?.claim_key_packages(&code.parse()?).await?;
+    if claimed.len() != on_both.len() {
+        return Err("there is not one KeyPackage of each device".into());
+    }
+    for claimed in claimed {
+        line(out, "bob sees", &format!("{}, verified from the root to the leaf", claimed.client_id))?;
         line(out, "KeyPackage", &claimed.key_package_ref.to_string())?;
         line(out, "last-resort", if claimed.is_last_resort { "yes" } else { "no: it is his alone" })?;
     }
-    line(out, "left to be claimed", &alices.key_package_supply().await?.remaining.to_string())?;
+    for (device, client) in [("phone", &alices), ("tablet", &tablet)] {
+        let remaining = client.key_package_supply().await?.remaining;
+        line(out, "left to be claimed", &format!("{remaining} of the {device}'s"))?;
+    }
 
     writeln!(out, "\n6. What the authentication service and the key server keep, and what the queuing service keeps.")?;
     let of_names = show_kinds(out, &cloud, &["AsTable", "AsQueueTable", "KsTable", "KsSessionTable"]).await?;
@@ -139,7 +156,7 @@ async fn register(
     user_name: &UserName,
     device: &str,
 ) -> Result<Registered> {
-    let observer = |progress: vestibule_client::Progress| {
+    let observer = |progress: Progress| {
         if progress.state == StageState::Done {
             let _ = line(out, "done", progress.stage.title());
         }
@@ -150,8 +167,8 @@ async fn register(
 /// Lets the new device show a code to the existing one, whose user says yes.
 async fn link(out: &mut (impl Write + Send), new: &mut Client, existing: &mut Client) -> Result<()> {
     let (show, shown) = oneshot::channel();
-    let mut at_new = Person { show: Some(show) };
-    let mut at_existing = Person { show: None };
+    let mut at_new = Person { show: Some(show), done: Vec::new() };
+    let mut at_existing = Person { show: None, done: Vec::new() };
     let linking = new.link("tablet", None, &mut at_new);
     let approving = async {
         let pairing = shown.await?;
@@ -161,12 +178,17 @@ async fn link(out: &mut (impl Write + Send), new: &mut Client, existing: &mut Cl
     let (linked, approved): (_, Result<Linked>) = tokio::join!(linking, approving);
     let (linked, approved) = (linked?, approved?);
     line(out, "linked", &format!("'{}', {}", linked.device_name, linked.client_id))?;
+    for title in at_new.done {
+        line(out, "done", title)?;
+    }
     if linked == approved { Ok(()) } else { Err("the devices do not agree on who was linked".into()) }
 }
 
 /// Alice, at one of her devices: she reads what it shows, and wants what she is asked.
 struct Person {
     show: Option<oneshot::Sender<Pairing>>,
+    /// What the device has done at the queuing service since it is linked.
+    done: Vec<&'static str>,
 }
 
 impl LinkingInteraction for Person {
@@ -177,6 +199,12 @@ impl LinkingInteraction for Person {
     }
 
     fn step(&mut self, _: LinkingStep) {}
+
+    fn progress(&mut self, progress: Progress) {
+        if progress.state == StageState::Done {
+            self.done.push(progress.stage.title());
+        }
+    }
 
     fn decide<'a>(&'a mut self, _: &'a LinkingQuestion) -> Deciding<'a> {
         Box::pin(async { Ok(true) })

@@ -3,7 +3,7 @@
 //! | pk | sk | attributes |
 //! |---|---|---|
 //! | `USER#<user_name>` | `IDENTITY` | `generation` N, `epoch` N, `follower` B, `group_info` B |
-//! | | `IDENTITY#<generation>#<epoch>`, 10 digits each | `commit` B, which led to this epoch; `request_hash` B |
+//! | | `IDENTITY#<generation>#<epoch>`, 10 digits each | `commit` B, which led to this epoch; `encrypted_user_secrets` B, what the committer told the other clients with it; `request_hash` B |
 //! | | `IDENTITY#<generation>#0000000000` | `start` B, the GroupInfo with which the generation began; `request_hash` B; but for the first generation `previous_epoch` N and `previous_group_info` B, the last of the one before |
 //!
 //! What MLS has to say about it, the functions check that change an identity: `follower` is their state between two
@@ -33,6 +33,7 @@ const EPOCH: &str = "epoch";
 const FOLLOWER: &str = "follower";
 const GROUP_INFO: &str = "group_info";
 const COMMIT: &str = "commit";
+const ENCRYPTED_USER_SECRETS: &str = "encrypted_user_secrets";
 const START: &str = "start";
 const REQUEST_HASH: &str = "request_hash";
 const PREVIOUS_EPOCH: &str = "previous_epoch";
@@ -58,6 +59,14 @@ pub struct NextState<'a> {
     pub group_info: &'a Bytes,
     /// The hash of the request.
     pub request_hash: [u8; 32],
+}
+
+/// A commit, checked, with what came beside it.
+pub struct AcceptedCommit<'a> {
+    /// The commit.
+    pub commit: &'a Bytes,
+    /// What its committer tells the user's other clients, which alone can read it.
+    pub encrypted_user_secrets: &'a Bytes,
 }
 
 impl NextState<'_> {
@@ -134,8 +143,14 @@ impl Identities {
         } else {
             self.end_of(user_name, generation).await?
         };
-        let mut response =
-            GetIdentityResponse { current_generation, last_epoch, start: None, commits: Vec::new(), group_info };
+        let mut response = GetIdentityResponse {
+            current_generation,
+            last_epoch,
+            start: None,
+            commits: Vec::new(),
+            encrypted_user_secrets: Vec::new(),
+            group_info,
+        };
         let first = if epoch == 0 { 0 } else { epoch.saturating_add(1) };
         if first > last_epoch {
             return Ok(response);
@@ -144,7 +159,10 @@ impl Identities {
         for item in self.query(user_name, generation, first, last_epoch).await? {
             match bytes_of(&item, START) {
                 Some(start) => response.start = Some(start),
-                None => response.commits.push(bytes_of(&item, COMMIT).ok_or_else(corrupt)?),
+                None => {
+                    response.commits.push(bytes_of(&item, COMMIT).ok_or_else(corrupt)?);
+                    response.encrypted_user_secrets.push(bytes_of(&item, ENCRYPTED_USER_SECRETS));
+                }
             }
         }
         Ok(response)
@@ -183,7 +201,7 @@ impl Identities {
         &self,
         clients: &ClientSet,
         next: &NextState<'_>,
-        commit: &Bytes,
+        accepted: &AcceptedCommit<'_>,
         confirmed: Option<&ClientRecord>,
         now: Timestamp,
     ) -> Result<CommitIdentityResponse, Problem> {
@@ -194,7 +212,10 @@ impl Identities {
             Some(_) => clients.change(&self.table).part(),
             None => clients.check_unchanged(&self.table).part(),
         };
-        let history = self.history_item(user_name, next).bytes(COMMIT, commit);
+        let history = self
+            .history_item(user_name, next)
+            .bytes(COMMIT, accepted.commit)
+            .bytes(ENCRYPTED_USER_SECRETS, accepted.encrypted_user_secrets);
         let parts = [clients_part, self.advance(user_name, from, next).part(), put_new(&self.table, history).part()];
         let confirmation = confirmed.map(|record| self.confirm(record, now).part());
         self.write(user_name, next, parts.into_iter().chain(confirmation).collect()).await

@@ -12,29 +12,39 @@ use vestibule_protocol::problem::{Problem, ProblemType};
 use vestibule_protocol::queue::{Enqueued, QueueRatchet};
 use vestibule_protocol::time::{DAY, Timestamp};
 
+use super::listeners::no_other_than;
 use super::{CIPHERTEXT, NEXT_SEQUENCE, Queue, QueueName, Queues, RATCHET_KEY, expiry, queue_unknown};
 use crate::dynamodb::{
     EXPIRES_AT, Item, TransactionPart as _, bytes, is_condition_failed, number, put_if_none_lives, transact, try_again,
 };
+use crate::redemption::Payment;
+use crate::websocket::ConnectionId;
 
 /// How often it is tried, all in all within about 3 seconds of waiting.
 const ATTEMPTS: u32 = 20;
 
 impl Queues {
-    /// Puts a message into a queue that was just read: one transaction, and another and perhaps a read whenever somebody
-    /// else was faster. The request with this hash puts it there once, for [`ENQUEUE_MEMORY`] at least.
+    /// Puts a message into a queue that was just read, and spends the token that pays for it, if it takes one: one
+    /// transaction, and another and perhaps a read whenever somebody else was faster. The request with this hash puts it
+    /// there once, for [`ENQUEUE_MEMORY`] at least, and with the same token for as long as that is good; repeated with
+    /// another token it does not spend that.
+    ///
+    /// Gives who waits for it, if somebody does. Of a repetition nobody is to be told: otherwise whoever sends a request again
+    /// and again would have its owner fetch again and again.
     ///
     /// # Errors
-    /// [`ProblemType::MessageTooLarge`], [`ProblemType::QueueFull`], [`ProblemType::QueueUnknown`] if it is gone meanwhile,
-    /// [`ProblemType::TemporarilyUnavailable`] if others were always faster, or the problem of a failed call.
+    /// [`ProblemType::MessageTooLarge`], [`ProblemType::QueueFull`], [`ProblemType::TokenSpent`],
+    /// [`ProblemType::QueueUnknown`] if it is gone meanwhile, [`ProblemType::TemporarilyUnavailable`] if others were always
+    /// faster, or the problem of a failed call; nothing is stored or spent then.
     pub async fn enqueue(
         &self,
         name: &QueueName,
         mut queue: Queue,
         message: &[u8],
         request_hash: &[u8; 32],
+        payment: Option<&Payment>,
         now: Timestamp,
-    ) -> Result<(), Problem> {
+    ) -> Result<Option<ConnectionId>, Problem> {
         for attempt in 0..ATTEMPTS {
             let Enqueued { messages, ratchet } = queue
                 .ratchet
@@ -50,15 +60,17 @@ impl Queues {
             });
             let forgotten_at = now.start_of_day().saturating_add(ENQUEUE_MEMORY + DAY);
             let sent = name.sent_key(request_hash).time(EXPIRES_AT, forgotten_at);
-            let parts = [
-                put_if_none_lives(&self.table, sent, now).part(),
-                self.advance(name, &queue.ratchet, &ratchet, now).part(),
-            ];
-            let Err(reasons) = transact(&self.client, parts.into_iter().chain(messages).collect()).await? else {
-                return Ok(());
-            };
+            let parts =
+                [put_if_none_lives(&self.table, sent, now).part(), self.advance(name, &queue, &ratchet, now).part()];
+            let parts = parts.into_iter().chain(payment.map(Payment::put)).chain(messages).collect();
+            let Err(reasons) = transact(&self.client, parts).await? else { return Ok(queue.listener) };
             if is_condition_failed(reasons.first()) {
-                return Ok(());
+                return Ok(None);
+            }
+            if let Some(payment) = payment
+                && payment.is_repeated(reasons.get(2))?
+            {
+                return Ok(None);
             }
             self.pause(attempt).await;
             let current = reasons.into_iter().nth(1).filter(|reason| is_condition_failed(Some(reason)));
@@ -79,16 +91,20 @@ impl Queues {
         Put::builder().table_name(&self.table).set_item(Some(item.into())).build().expect("an item is given").part()
     }
 
-    /// The part of the transaction that forgets the ratchet key of the messages that it stores.
-    fn advance(&self, name: &QueueName, current: &QueueRatchet, next: &QueueRatchet, now: Timestamp) -> Update {
+    /// The part of the transaction that forgets the ratchet key of the messages that it stores. It fails if the queue is not
+    /// as it was read, or somebody has begun to listen since.
+    fn advance(&self, name: &QueueName, current: &Queue, next: &QueueRatchet, now: Timestamp) -> Update {
+        let (same_listener, listener) = no_other_than(current.listener.as_ref());
+        let values = listener.into_iter().map(|listener| (":listener".to_owned(), listener)).collect();
         Update::builder()
             .table_name(&self.table)
             .set_key(Some(name.key().into()))
             .update_expression(format!("SET {RATCHET_KEY} = :key, {NEXT_SEQUENCE} = :next"))
-            .condition_expression(format!("{NEXT_SEQUENCE} = :current AND {EXPIRES_AT} > :now"))
+            .condition_expression(format!("{NEXT_SEQUENCE} = :current AND {EXPIRES_AT} > :now AND {same_listener}"))
+            .set_expression_attribute_values(Some(values))
             .expression_attribute_values(":key", bytes(&next.ratchet_key().to_secret_bytes()))
             .expression_attribute_values(":next", number(next.next_sequence()))
-            .expression_attribute_values(":current", number(current.next_sequence()))
+            .expression_attribute_values(":current", number(current.ratchet.next_sequence()))
             .expression_attribute_values(":now", number(now.seconds()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()

@@ -20,13 +20,14 @@ use vestibule_protocol::request_signature::RequestSignature;
 use vestibule_protocol::time::Timestamp;
 
 use super::key_packages;
-use super::records::{CREATION_HASH, NewQsClient, QS_USER_ID, delete, new_queue, put, record_taken};
+use super::records::{CREATION_HASH, NewQsClient, QS_USER_ID, delete, new_queue, put, record_taken, was_created_by};
 use super::users::QsUser;
 use crate::dynamodb::{
     Item, TransactionPart as _, bytes, corrupt_item, failed_call, is_condition_failed, number, put_new, transact,
     try_again,
 };
 use crate::queues::{QueueName, queue_unknown, rotate_owner_key};
+use crate::redemption::Payment;
 use crate::{Environment, StartError, signature_problem};
 
 /// The client's public key, in its item.
@@ -139,13 +140,20 @@ impl QsClients {
         QsClientState::read(*id, &item).ok_or_else(|| corrupt_item("a QS client"))
     }
 
-    /// Creates another client of a user, with its queue: one transaction. The same request again gets the same answer.
+    /// Creates another client of a user, with its queue, and spends a token: one transaction. The same request again gets
+    /// the same answer, and what it pays with is not spent.
     ///
     /// # Errors
     /// [`ProblemType::QsUserUnknown`] if the user was deleted, [`ProblemType::QsClientLimitReached`],
-    /// [`ProblemType::QsRecordTaken`], [`ProblemType::TemporarilyUnavailable`] if the user changed meanwhile, or the problem
-    /// of a failed call; nothing is stored then.
-    pub async fn create(&self, user: &QsUser, client: &NewQsClient, now: Timestamp) -> Result<QsClientId, Problem> {
+    /// [`ProblemType::TokenSpent`], [`ProblemType::QsRecordTaken`], [`ProblemType::TemporarilyUnavailable`] if the user
+    /// changed meanwhile, or the problem of a failed call; nothing is stored then.
+    pub async fn create(
+        &self,
+        user: &QsUser,
+        client: &NewQsClient,
+        payment: &Payment,
+        now: Timestamp,
+    ) -> Result<QsClientId, Problem> {
         let id = client.record.qs_client_id();
         let clients: BTreeSet<_> = user.clients()?.iter().copied().chain([id]).collect();
         if clients.len() > MAX_QS_CLIENTS {
@@ -154,19 +162,18 @@ impl QsClients {
         }
         let (users_part, friends_client) = user.set_clients(&self.table, &clients, &id)?;
         let parts = vec![
+            payment.put(),
             put_new(&self.table, new_item(client, user.id())).part(),
             users_part,
             put(&self.table, friends_client),
             put_new(&self.queue_table, new_queue(client, now)).part(),
         ];
         let Err(reasons) = transact(&self.client, parts).await? else { return Ok(id) };
-        if is_condition_failed(reasons.first()) {
-            let existing = Item::from(reasons.into_iter().next().and_then(|reason| reason.item).unwrap_or_default());
-            // Of a deleted client there is no hash.
-            let is_this = existing.get_bytes(CREATION_HASH) == Some(&client.creation_hash);
-            return if is_this { Ok(id) } else { Err(record_taken("client")) };
+        if was_created_by(reasons.get(1), &client.creation_hash) {
+            return Ok(id);
         }
-        Err(try_again())
+        payment.check_reason(reasons.first())?;
+        Err(if is_condition_failed(reasons.get(1)) { record_taken("client") } else { try_again() })
     }
 
     /// Gives a client another key, at its queue as well, and sets its push token: one transaction.

@@ -42,16 +42,18 @@ pub struct PublicKeys {
     client: aws_sdk_dynamodb::Client,
     table: String,
     domain: Domain,
+    listen_url: String,
 }
 
 impl PublicKeys {
-    /// The keys in the table named by `QS_TABLE`.
+    /// The keys in the table named by `QS_TABLE`; clients listen at `LISTEN_URL`.
     ///
     /// # Errors
     /// [`StartError`] if a variable is missing.
     pub fn new(environment: &Environment) -> Result<Self, StartError> {
         let table = environment.variable("QS_TABLE")?.to_owned();
-        Ok(Self { client: environment.dynamodb(), table, domain: environment.domain()? })
+        let listen_url = environment.variable("LISTEN_URL")?.to_owned();
+        Ok(Self { client: environment.dynamodb(), table, domain: environment.domain()?, listen_url })
     }
 
     /// What is published now: one query.
@@ -79,6 +81,7 @@ impl PublicKeys {
             qs_keys: qs_keys.into_iter().map(|keys| Bytes(keys.to_vec())).collect(),
             token_keys: token_keys.ok_or_else(|| corrupt_item("token keys"))?,
             token_challenge: Bytes(TokenChallenge::of(Service::Queuing, &self.domain).as_bytes().to_vec()),
+            listen_url: self.listen_url.clone(),
         })
     }
 }

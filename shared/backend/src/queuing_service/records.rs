@@ -14,7 +14,7 @@
 
 use std::fmt;
 
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Delete, Put, TransactWriteItem, Update};
 use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::endpoint::CreateQsUserResponse;
 use vestibule_protocol::friendship::FriendshipTokenHash;
@@ -30,6 +30,7 @@ use crate::dynamodb::{
     transact, try_again,
 };
 use crate::queues;
+use crate::redemption::Payment;
 use crate::{Environment, StartError};
 
 /// The attribute that names a user, in the items of others.
@@ -68,7 +69,7 @@ impl NewQsClient {
     pub fn check(
         client_record: &Bytes,
         qs_user_id: &QsUserId,
-        queue: QueueKeys,
+        queue: &QueueKeys,
         creation_hash: [u8; 32],
     ) -> Result<Self, Problem> {
         let record = QsClientRecord::verify_self_signed(&client_record.0)
@@ -79,7 +80,7 @@ impl NewQsClient {
         let queue_encryption_key = HpkePublicKey::from_bytes(&queue.encryption_key.0).ok_or_else(|| {
             Problem::new(ProblemType::QueueKeyInvalid, "queue.encryption_key is an X25519 public key of 32 bytes")
         })?;
-        Ok(Self { record, queue_encryption_key, queue_ratchet_key: queue.ratchet_key, creation_hash })
+        Ok(Self { record, queue_encryption_key, queue_ratchet_key: queue.ratchet_key.clone(), creation_hash })
     }
 }
 
@@ -98,22 +99,24 @@ impl QsRecords {
         Ok(Self { client: environment.dynamodb(), table: environment.variable("QS_TABLE")?.to_owned() })
     }
 
-    /// Creates a user with a first client and its queue, in one transaction. The same request again gets the same answer.
+    /// Creates a user with a first client and its queue and spends a token, in one transaction. The same request again gets
+    /// the same answer, and what it pays with is not spent.
     ///
     /// # Errors
-    /// [`ProblemType::QsRecordTaken`], [`ProblemType::FriendshipTokenTaken`], or the problem of a failed call; nothing is
-    /// stored then.
+    /// [`ProblemType::TokenSpent`], [`ProblemType::QsRecordTaken`], [`ProblemType::FriendshipTokenTaken`], or the problem of
+    /// a failed call; nothing is stored then.
     pub async fn create(
         &self,
         queue_table: &str,
         user: &NewQsUser,
+        payment: &Payment,
         now: Timestamp,
     ) -> Result<CreateQsUserResponse, Problem> {
         let qs_user_id = QsUserId::of(&user.verifying_key);
         let qs_client_id = user.client.record.qs_client_id();
         let response = CreateQsUserResponse { qs_user_id, qs_client_id };
         let hash = &user.friendship_token_hash;
-        // By the position of the first three is told which condition failed.
+        // By the position of the first four is told which condition failed.
         let items = [
             users::new_item(user, &qs_user_id, &qs_client_id),
             clients::new_item(&user.client, &qs_user_id),
@@ -122,15 +125,17 @@ impl QsRecords {
         ];
         let puts = items.into_iter().map(|item| put_new(&self.table, item));
         let queue = put_new(queue_table, new_queue(&user.client, now));
-        let parts = puts.chain([queue]).map(Put::part).collect();
+        let parts = [payment.put()].into_iter().chain(puts.chain([queue]).map(Put::part)).collect();
         let Err(reasons) = transact(&self.client, parts).await? else { return Ok(response) };
         let mut reasons = reasons.iter();
-        let (user_reason, client_reason, friendship_reason) = (reasons.next(), reasons.next(), reasons.next());
+        let (payment_reason, user_reason) = (reasons.next(), reasons.next());
+        let (client_reason, friendship_reason) = (reasons.next(), reasons.next());
+        if was_created_by(user_reason, &user.client.creation_hash) {
+            return Ok(response);
+        }
+        payment.check_reason(payment_reason)?;
         if is_condition_failed(user_reason) {
-            let existing = Item::from(user_reason.and_then(|reason| reason.item.clone()).unwrap_or_default());
-            // Of a deleted user there is no hash.
-            let is_this = existing.get_bytes(CREATION_HASH) == Some(&user.client.creation_hash);
-            return if is_this { Ok(response) } else { Err(record_taken("user")) };
+            return Err(record_taken("user"));
         }
         if is_condition_failed(client_reason) {
             return Err(record_taken("client"));
@@ -165,6 +170,12 @@ impl QsRecords {
         let clients = items.iter().filter_map(|item| item.get_string(SORT_KEY)?.strip_prefix(CLIENT_PREFIX));
         clients.map(|id| id.parse().map_err(|_| corrupt_item("a friend's client"))).collect()
     }
+}
+
+/// Whether a record could not be created because the request of this hash had done so. Of a deleted one there is no hash.
+pub(super) fn was_created_by(reason: Option<&CancellationReason>, creation_hash: &[u8; 32]) -> bool {
+    let existing = reason.filter(|_| is_condition_failed(reason)).and_then(|reason| reason.item.clone());
+    existing.is_some_and(|item| Item::from(item).get_bytes(CREATION_HASH) == Some(creation_hash))
 }
 
 /// The item of a new client's queue.

@@ -85,6 +85,9 @@ pub struct GetIdentityResponse {
     pub start: Option<Bytes>,
     /// The commits from the epoch asked for on, in order: at most 100. There are more if they do not reach `last_epoch`.
     pub commits: Vec<Bytes>,
+    /// For each of the commits, what its committer has told the other clients with it
+    /// ([`user_secrets`](crate::user_secrets)); `null` with a commit of before this was told.
+    pub encrypted_user_secrets: Vec<Option<Bytes>>,
     /// The `GroupInfo` of the generation's last epoch.
     pub group_info: Bytes,
 }
@@ -131,6 +134,9 @@ pub struct CommitIdentityRequest {
     pub commit: Option<Bytes>,
     /// The `GroupInfo` (as an `MLSMessage`) of the epoch that follows, or with which the identity starts.
     pub group_info: Bytes,
+    /// With a commit, what its committer tells the other clients: 241 bytes ([`user_secrets`](crate::user_secrets)). `null`
+    /// where the identity is started.
+    pub encrypted_user_secrets: Option<Bytes>,
 }
 
 /// Where the identity is after a change.

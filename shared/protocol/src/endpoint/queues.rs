@@ -195,7 +195,7 @@ impl Endpoint for EnqueueQsMessage {
         method: Method::Post,
         path: "/v1/qs/messages",
         summary: "Puts a message into the queue that a queue config leads to.",
-        authentication: Authentication::QueueConfig,
+        authentication: Authentication::QueueConfigAndToken,
         max_request_length: MAX_ENQUEUE_LENGTH,
         status: 200,
         max_age: 0,

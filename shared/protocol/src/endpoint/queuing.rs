@@ -20,7 +20,8 @@ impl Endpoint for GetQsKeys {
         function: "qs-get-keys",
         method: Method::Get,
         path: "/v1/qs/keys",
-        summary: "The keys of the queuing service, signed by the deployment's root, and what tokens are issued under.",
+        summary: "The keys of the queuing service, signed by the deployment's root, what tokens are issued under, and where \
+                  to listen.",
         authentication: Authentication::None,
         max_request_length: 0,
         status: 200,
@@ -43,6 +44,8 @@ pub struct GetQsKeysResponse {
     pub token_keys: Vec<PublishedTokenKey>,
     /// The `TokenChallenge` that tokens for this service answer.
     pub token_challenge: Bytes,
+    /// Where a client that waits for messages listens: a `wss` URL.
+    pub listen_url: String,
 }
 
 /// `POST /v1/qs/users`: a new user with a first client (`user-creation.md`, "QS registration"). The same request again
@@ -55,7 +58,7 @@ impl Endpoint for CreateQsUser {
         method: Method::Post,
         path: "/v1/qs/users",
         summary: "Creates a pseudonymous user with a first client and its queue.",
-        authentication: Authentication::QsUserRecordKey,
+        authentication: Authentication::QsUserRecordKeyAndToken,
         max_request_length: MAX_CREATE_QS_USER_LENGTH,
         status: 201,
         max_age: 0,
@@ -194,7 +197,7 @@ pub struct GetKeyPackagesResponse {
 }
 
 /// `POST /v1/qs/key-packages/claim`: one KeyPackage of each of a user's clients, for whoever has the friendship token.
-/// The same request again takes other packages.
+/// The same request again, with another token, takes other packages; with the same it is refused.
 pub struct ClaimKeyPackages;
 
 impl Endpoint for ClaimKeyPackages {
@@ -203,7 +206,7 @@ impl Endpoint for ClaimKeyPackages {
         method: Method::Post,
         path: "/v1/qs/key-packages/claim",
         summary: "Hands out one KeyPackage of each of a user's clients.",
-        authentication: Authentication::FriendshipToken,
+        authentication: Authentication::FriendshipTokenAndToken,
         max_request_length: MAX_CLAIM_KEY_PACKAGES_LENGTH,
         status: 200,
         max_age: 0,

@@ -38,7 +38,7 @@ impl Endpoint for CreateQsClient {
         method: Method::Post,
         path: "/v1/qs/users/{qs_user_id}/clients",
         summary: "Creates another client of a user, and its queue.",
-        authentication: Authentication::QsUserRecordKey,
+        authentication: Authentication::QsUserRecordKeyAndToken,
         max_request_length: MAX_QS_RECORD_REQUEST_LENGTH,
         status: 201,
         max_age: 0,

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::LinkingError;
 use super::message::{LinkingMessage, StateBundlesChunk};
 use crate::encoding::{Bytes, SecretBytes};
+use crate::fixed_secret;
 use crate::keys::{QsUserRecordKey, SigningKey};
 use crate::limits::{MAX_STATE_BUNDLES_LENGTH, STATE_BUNDLES_CHUNK_LENGTH};
 use crate::name::UserId;
@@ -27,6 +28,8 @@ pub struct Handover {
     pub identity_epoch: u64,
     /// The Welcome that belongs to that commit, an `MLSMessage`.
     pub welcome: Bytes,
+    /// How often what follows was rotated.
+    pub rotation: u64,
     /// What the names of the user's devices are encrypted under.
     #[tls_codec(with = "fixed_secret")]
     pub device_label_key: DeviceLabelKey,
@@ -214,32 +217,5 @@ impl DeserializeBytes for SecretOpaque {
 impl fmt::Debug for SecretOpaque {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} bytes", self.0.len())
-    }
-}
-
-/// `#[tls_codec(with = "fixed_secret")]`: a secret of 32 bytes as `opaque[32]`.
-mod fixed_secret {
-    use super::*;
-
-    const LENGTH: usize = 32;
-
-    pub(super) fn tls_serialized_len<T: SecretBytes>(_: &T) -> usize {
-        LENGTH
-    }
-
-    pub(super) fn tls_serialize<T: SecretBytes, W: std::io::Write>(
-        secret: &T,
-        writer: &mut W,
-    ) -> Result<usize, tls_codec::Error> {
-        let bytes = secret.to_secret_bytes();
-        debug_assert_eq!(bytes.len(), LENGTH);
-        writer.write_all(&bytes)?;
-        Ok(bytes.len())
-    }
-
-    pub(super) fn tls_deserialize_bytes<T: SecretBytes>(bytes: &[u8]) -> Result<(T, &[u8]), tls_codec::Error> {
-        let (secret, rest) = bytes.split_at_checked(LENGTH).ok_or(tls_codec::Error::EndOfStream)?;
-        let secret = T::from_secret_bytes(secret);
-        Ok((secret.ok_or_else(|| tls_codec::Error::DecodingError("not a secret of 32 bytes".to_owned()))?, rest))
     }
 }

@@ -1,7 +1,7 @@
 //! Authentication schemes with their parameters: `Scheme name=value, name="value", Other-Scheme …`.
 //!
-//! Both values of `WWW-Authenticate` and of `Authorization` are read with this. It takes no `token68` (`Basic dXNlcg==`): a
-//! scheme that has one does not parse.
+//! Both values of `WWW-Authenticate` and of `Authorization` are read with this. It takes no `token68` (`Basic dXNlcg==`): of
+//! a scheme that has one no more than the name can be read.
 
 /// A scheme and its parameters.
 pub(super) struct Scheme<'a> {
@@ -15,6 +15,12 @@ impl<'a> Scheme<'a> {
     pub(super) fn parameter(&self, name: &str) -> Option<&'a str> {
         self.parameters.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
+}
+
+/// The name of the scheme that a header field's value begins with, whatever follows; `None` if it begins otherwise.
+pub(super) fn first_scheme(value: &str) -> Option<&str> {
+    let (name, rest) = token(trimmed(value))?;
+    (rest.is_empty() || rest.starts_with([' ', '\t'])).then_some(name)
 }
 
 /// Reads a header field's value; `None` if it does not parse or names a parameter twice.

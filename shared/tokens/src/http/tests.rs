@@ -72,6 +72,8 @@ fn a_header_that_is_not_one_tokens_is_refused() {
 fn another_scheme_presents_no_token() {
     assert!(read_authorization("Digest username=\"alice\", uri=\"/\"").unwrap().is_none());
     assert!(read_authorization("Negotiate").unwrap().is_none());
+    assert!(read_authorization("Basic YWxpY2U6c2VjcmV0").unwrap().is_none());
+    assert!(read_authorization("\tBearer AA==, and so on").unwrap().is_none());
 }
 
 #[test]

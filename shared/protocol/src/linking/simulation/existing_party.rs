@@ -145,6 +145,7 @@ fn hand_over(key_package: &Bytes, identity_epoch: u64) -> (Handover, Vec<StateBu
         identity_generation: 1,
         identity_epoch,
         welcome: welcome_to(welcomed, identity_epoch),
+        rotation: 0,
         device_label_key: DeviceLabelKey::generate(rng),
         friendship_token: FriendshipToken::generate(rng),
         friendship_encryption_key: FriendshipEncryptionKey::generate(rng),

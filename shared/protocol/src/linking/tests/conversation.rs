@@ -56,6 +56,7 @@ pub(in crate::linking) fn handover() -> Handover {
         identity_generation: 1,
         identity_epoch: 5,
         welcome: Bytes(b"Welcome".to_vec()),
+        rotation: 7,
         device_label_key: crate::symmetric::DeviceLabelKey::from_bytes(bytes(2)),
         friendship_token: crate::symmetric::FriendshipToken::from_bytes(bytes(3)),
         friendship_encryption_key: crate::symmetric::FriendshipEncryptionKey::from_bytes(bytes(4)),

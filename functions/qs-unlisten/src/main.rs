@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    vestibule_backend::run_websocket::<qs_unlisten::QsUnlisten>()
+}
