@@ -123,7 +123,7 @@ async fn register_and_status_print_events_for_scripts() {
         "credential_expires_at": "2027-04-15T00:00:00Z",
         "device_changes": [],
         "key_packages": {"remaining": KEY_PACKAGES, "last_resort_uses": 0},
-        "tokens": {"available": 100, "next_allowance_at": null},
+        "tokens": {"available": 99, "next_allowance_at": null},
     });
     assert_eq!((ran.exit_code, ran.events()), (0, vec![status]));
 }
