@@ -17,6 +17,7 @@ use vestibule_tests::TestCloud;
 mod cuts;
 mod deletions;
 mod households;
+mod messages;
 mod rotation;
 
 const PASSWORD: &str = "correct horse";

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use rand::SeedableRng as _;
-use rand::rngs::StdRng;
 use tempfile::TempDir;
 use vestibule_client::{Client, Error, FriendshipCode, Fuse, MessageText, Options, Password, Received, Sent, Waiting};
 use vestibule_key_packages::{NewPackage, PrivateKeyPackage};
@@ -87,7 +85,7 @@ struct RawDevice {
 
 impl RawDevice {
     async fn publishing(cloud: &TestCloud, pseudonym: Pseudonym) -> Self {
-        let rng = &mut StdRng::seed_from_u64(77);
+        let rng = &mut pseudonym.rng.clone();
         let mut make = |is_last_resort| pseudonym.maker().make(is_last_resort, cloud.now(), rng).unwrap();
         let (ordinary, NewPackage { add_package, .. }) = (make(false), make(true));
         let publication = PublishKeyPackagesRequest {

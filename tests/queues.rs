@@ -4,6 +4,7 @@ mod dequeuing;
 mod direct;
 mod enqueuing;
 mod forward_secrecy;
+mod publications;
 mod races;
 
 use std::time::Duration;

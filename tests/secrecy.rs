@@ -138,6 +138,8 @@ async fn nothing_of_clients_logins_and_identities_is_logged() {
     let confirming = laptop.call(&cloud, &confirmation);
     let mut calls = vec![phone.client.adding_call(&cloud, &laptop.client), confirming.clone()];
     assert_eq!(cloud.send(&confirming).await.status, 200);
+    let publication = laptop.client.connection_publication(&cloud, 0, 1);
+    calls.push(laptop.client.publishing_call(&cloud, &publication));
     let operation = removal_of(&laptop.client);
     let (_, beginning) = phone.client.login_call(&cloud, operation, Applicant::PASSWORD);
     let login = phone.client.log_in(&cloud, operation).await;
@@ -174,8 +176,17 @@ async fn nothing_of_clients_logins_and_identities_is_logged() {
         secrets.extend([login.sealed_login.0, login.ke3.0]);
     }
     secrets.extend([confirmation.commit.0, confirmation.group_info.0, group_info.0]);
+    secrets.push(publication.queue.unwrap().ratchet_key.to_secret_bytes().to_vec());
+    secrets.extend(publication.connection_packages.into_iter().map(|package| package.0));
     let log = captured_log();
-    for function in ["as-add-client", "as-remove-client", "as-initiate-login", "as-delete-user", "as-commit-identity"] {
+    for function in [
+        "as-add-client",
+        "as-remove-client",
+        "as-initiate-login",
+        "as-delete-user",
+        "as-commit-identity",
+        "as-publish-connection-packages",
+    ] {
         assert!(log.contains(function), "the log is captured: {log}");
     }
     for (number, secret) in secrets.iter().enumerate() {

@@ -35,8 +35,9 @@
 //! | `error` | `problem` (a URN: the server's problem type or one of [`Error::urn`]'s), `detail` |
 //!
 //! If the supply is not known, `key_packages` is `null` and `key_packages_problem` says why, as an error's `problem` does; the
-//! same goes for `device_changes` and `device_changes_problem`, `tokens` and `tokens_problem`. A device's `name` and `added_at`
-//! are `null` before it has confirmed itself.
+//! same goes for `device_changes` and `device_changes_problem`, `tokens` and `tokens_problem`. `connection_packages_problem` is
+//! there if strangers may not be able to claim connection packages of this device. A device's `name` and `added_at` are `null`
+//! before it has confirmed itself.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};

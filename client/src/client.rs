@@ -22,10 +22,11 @@ use vestibule_protocol::name::{ClientId, UserName};
 use vestibule_protocol::opaque::Password;
 use vestibule_protocol::queuing::{QsClientId, QsUserId};
 use vestibule_protocol::signed::{Fingerprint, Unverified};
-use vestibule_protocol::time::ExpirationData;
+use vestibule_protocol::time::{ExpirationData, Timestamp};
 
 use crate::api::Connection;
 use crate::chain::CredentialsError;
+use crate::connection_packages;
 use crate::error::Error;
 use crate::home::{Account, Home, QueuingServiceState, State};
 use crate::password::{PasswordError, PasswordUse};
@@ -167,6 +168,17 @@ impl Client {
     /// [`Error::Making`], [`Error::Home`].
     pub async fn publish_key_packages(&mut self, count: usize) -> Result<Published, Error> {
         queuing::publish(&mut self.session()?, count).await
+    }
+
+    /// Sees to it that strangers have connection packages of this client to claim that last for 30 days at least, and gives
+    /// the time when they expire. A device that was linked can be reached by strangers from the first call on. To be called
+    /// once in a while; nobody is asked if nothing is to be done. If it is interrupted, the next call completes it.
+    ///
+    /// # Errors
+    /// [`Error::DeviceRemoved`], [`Error::NotRegistered`], [`Error::RegistrationUnderWay`], [`Error::LinkingUnderWay`],
+    /// [`Error::Api`], [`Error::Home`].
+    pub async fn refill_connection_packages(&mut self) -> Result<Timestamp, Error> {
+        connection_packages::refill(&mut self.own_session()?).await
     }
 
     /// The private part of a KeyPackage of this client, which a Welcome named; `None` if it is not kept (any more).

@@ -32,6 +32,7 @@ use zeroize::Zeroizing;
 
 use crate::fuse::{Fuse, Stopped};
 
+mod connection_packages;
 mod deletion;
 mod files;
 mod identity;
@@ -49,6 +50,7 @@ mod state;
 mod tokens;
 mod user_secrets;
 
+pub(crate) use connection_packages::{ConnectionBatch, ConnectionKey, ConnectionPackages, ConnectionPublication};
 pub(crate) use deletion::Deletion;
 pub(crate) use identity::{ChangeKind, IdentityState, PendingChange, SeenDevice};
 pub(crate) use json::to_secret_json;
@@ -60,7 +62,7 @@ pub(crate) use pseudonym::{Generation, Pseudonym, PublicationUnderWay, Publicati
 pub(crate) use rendezvous::{ApplicationState, KeptRendezvous, KeptSession, RendezvousToKeep};
 use sealing::{Kind, Under};
 pub(crate) use sharing::{NextSecrets, Rotation, Sharing};
-pub(crate) use state::{Account, AuthenticationServiceState, ConnectionKey, KeptRequest, OwnQueue, State};
+pub(crate) use state::{Account, AuthenticationServiceState, KeptRequest, OwnQueue, State};
 pub(crate) use user_secrets::UserSecrets;
 
 /// Why the home directory cannot be used.

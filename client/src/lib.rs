@@ -61,6 +61,7 @@ mod api;
 mod chain;
 pub mod cli;
 mod client;
+mod connection_packages;
 mod deletion;
 mod error;
 mod fuse;

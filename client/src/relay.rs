@@ -114,7 +114,7 @@ pub enum RelayError {
     #[error("{0}")]
     Broken(String),
     /// The relay does not let this device in, with this HTTP status.
-    #[error("the relay answered with status {0}")]
+    #[error("the server answered with status {0}")]
     Refused(u16),
 }
 

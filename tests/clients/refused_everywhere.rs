@@ -41,6 +41,7 @@ async fn calls_of(cloud: &TestCloud, client: &mut Applicant, other: &Applicant) 
     let generation = ResetIdentityPath { user_name: client.user_name().clone(), generation: 2 };
     let (_, login) = client.login_call(cloud, LoginOperation::DeleteUser {}, Applicant::PASSWORD);
     let new = client.another(cloud, 77).await;
+    let publication = client.connection_publication(cloud, 0, 1);
     vec![
         ("as-add-client", client.adding_call(cloud, &new)),
         ("as-remove-client", client.removing_call(cloud, other, None)),
@@ -53,6 +54,7 @@ async fn calls_of(cloud: &TestCloud, client: &mut Applicant, other: &Applicant) 
         ("as-reset-identity", client.sign(cloud, &Call::new::<ResetIdentity>(&generation, json_body(&reset)))),
         ("as-issue-tokens", client.token_call(cloud, Vec::new())),
         ("ks-open-session", opening),
+        ("as-publish-connection-packages", client.publishing_call(cloud, &publication)),
         ("as-dequeue", client.fetching_call(cloud, 0)),
         ("rs-join", client.joining_call(cloud, RendezvousCode::from_number(1), &ticket(1))),
     ]

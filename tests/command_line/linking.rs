@@ -89,6 +89,7 @@ fn a_laptop_is_linked_by_what_a_person_types_into_a_phone() {
     assert_eq!(status["device_changes"][0]["change"], "removed");
     assert_eq!(status["key_packages"]["remaining"], 100);
     assert_eq!(status["tokens"]["available"], 99);
+    assert!(status["connection_packages_problem"].is_null(), "{status}");
 }
 
 #[test]

@@ -5,6 +5,12 @@ use std::collections::BTreeSet;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
+use vestibule_protocol::encoding::Bytes;
+use vestibule_protocol::endpoint::{
+    ClaimConnectionPackages, ClaimConnectionPackagesResponse, EnqueueMessage, EnqueueMessageRequest, UserPath,
+};
+use vestibule_protocol::time::DAY;
+use vestibule_tests::{Call, json_body};
 
 use super::*;
 
@@ -46,6 +52,29 @@ async fn a_friend_claims_a_package_of_each_device_however_it_was_linked() {
         whose.sort();
         assert_eq!(whose, devices);
         assert!(claimed.iter().all(|package| package.is_last_resort == is_last_resort));
+    }
+}
+
+#[tokio::test]
+async fn strangers_reach_every_device_that_has_looked_after_its_connection_packages() {
+    let cloud = Arc::new(TestCloud::start().await);
+    let household = Household::new(&cloud, "alice@localhost").await;
+    household.link("laptop", "phone").await.unwrap();
+    let claim = Call::new::<ClaimConnectionPackages>(&UserPath { user_name: household.user_name.clone() }, Vec::new());
+    for _ in 0..4 {
+        let claimed: ClaimConnectionPackagesResponse = cloud.send(&claim).await.success();
+        assert_eq!(claimed.connection_packages.len(), 2);
+        cloud.cloud.clock().advance(61 * DAY);
+        for device in ["phone", "laptop"] {
+            household.client(device).refill_connection_packages().await.unwrap();
+        }
+    }
+    // Their queues are there as well, though nobody has fetched anything for 244 days.
+    for device in ["phone", "laptop"] {
+        let client_uuid = household.client(device).status().unwrap().client_id.uuid;
+        let request = EnqueueMessageRequest { client_uuid, message: Bytes(b"may I?".to_vec()) };
+        let path = UserPath { user_name: household.user_name.clone() };
+        assert_eq!(cloud.send(&Call::new::<EnqueueMessage>(&path, json_body(&request))).await.status, 200);
     }
 }
 

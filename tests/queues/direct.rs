@@ -136,7 +136,7 @@ async fn a_direct_queue_is_its_clients_alone_and_ends_with_it() {
     for other in [laptop.sign(&cloud, &call), bob.sign(&cloud, &call)] {
         assert_eq!(cloud.send(&other).await.problem(), ProblemType::ClientUnknown);
     }
-    // A client that was linked has no direct queue, and no connection packages that would lead to one.
+    // A client that was linked has no direct queue before it has connection packages that lead to one.
     assert_eq!(cloud.send(&laptop.fetching_call(&cloud, 0)).await.problem(), ProblemType::QueueUnknown);
     assert_eq!(cloud.send(&laptop.writing_call(b"and you?")).await.problem(), ProblemType::QueueUnknown);
     assert_eq!(cloud.state().await, before);

@@ -64,9 +64,9 @@ fn answer(status: u16) -> Answer {
     Answer { status, headers: BTreeMap::new(), body: Vec::new() }
 }
 
-/// An item without the connections, which are others every time.
+/// An item without the connections, which are others every time, and so are the tokens that the preparation has cost.
 pub(super) fn without_connections(mut item: Value) -> Option<Value> {
-    if item["sk"]["S"] == "CONNECTION" {
+    if item["sk"]["S"] == "CONNECTION" || item["sk"]["S"] == "TOKEN" {
         return None;
     }
     if let Some(listener) = item.get_mut("listener") {

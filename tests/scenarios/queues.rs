@@ -3,7 +3,7 @@
 use serde_json::Value;
 use vestibule_protocol::endpoint::{
     ClaimConnectionPackages, ClaimConnectionPackagesResponse, DequeueMessages, DequeueQsMessages, Endpoint as _,
-    EnqueueMessage, EnqueueQsMessage,
+    EnqueueMessage, EnqueueQsMessage, PublishConnectionPackages,
 };
 use vestibule_tests::queues::sending_call;
 use vestibule_tests::{Applicant, Call, TestCloud};
@@ -61,7 +61,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                         answer
                     })
                 });
-                Prepared { settled: without_connections_and_tokens, ..prepared }
+                Prepared { settled: listening::without_connections, ..prepared }
             })
         },
         budget: 2,
@@ -79,6 +79,37 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         },
         // One read, two batches, one write, one query.
         budget: 5,
+        rate_limits: 0,
+        posts: 0,
+    },
+    Scenario {
+        function: PublishConnectionPackages::DESCRIPTION.function,
+        prepare: |cloud| {
+            Box::pin(async {
+                let mut alice = registered(cloud).await;
+                let publication = alice.connection_publication(cloud, 3, 50);
+                Prepared::new(move |cloud| alice.publishing_call(cloud, &publication))
+            })
+        },
+        // One read of the client that signs, one transaction.
+        budget: 2,
+        rate_limits: 0,
+        posts: 0,
+    },
+    Scenario {
+        function: PublishConnectionPackages::DESCRIPTION.function,
+        prepare: |cloud| {
+            Box::pin(async {
+                let phone = registered(cloud).await;
+                let mut laptop = phone.another(cloud, 2).await;
+                phone.add(cloud, &laptop).await;
+                cloud.confirm(&laptop).await;
+                let publication = laptop.connection_publication(cloud, 0, 50);
+                Prepared::new(move |cloud| laptop.publishing_call(cloud, &publication))
+            })
+        },
+        // The same, and a queue in the transaction.
+        budget: 2,
         rate_limits: 0,
         posts: 0,
     },
@@ -145,11 +176,6 @@ fn without_fresh_randomness(mut item: Value) -> Option<Value> {
     attributes.remove("ciphertext");
     attributes.remove("ratchet_key");
     Some(item)
-}
-
-/// An item without the connections and the tokens, which are others every time.
-fn without_connections_and_tokens(item: Value) -> Option<Value> {
-    if item["sk"]["S"] == "TOKEN" { None } else { listening::without_connections(item) }
 }
 
 /// An item without what claims wear out.

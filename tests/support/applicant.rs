@@ -7,7 +7,6 @@ use vestibule_protocol::credential::{
     AsIntermediateCredential, ClientCredential, ClientCredentialCsr, ClientCredentialCsrPayload,
     ClientCredentialPayload,
 };
-use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::endpoint::{
     FinishRegistration, FinishRegistrationRequest, FinishRegistrationResponse, InitiateRegistration,
     InitiateRegistrationRequest, InitiateRegistrationResponse, UserPath,
@@ -15,7 +14,7 @@ use vestibule_protocol::endpoint::{
 use vestibule_protocol::keys::{ClientCredentialKey, HpkePrivateKey, SigningKey};
 use vestibule_protocol::name::{ClientId, ClientUuid, UserId, UserName};
 use vestibule_protocol::opaque::{ClientRegistration, Parameters, Password};
-use vestibule_protocol::queue::{QueueKeys, RatchetKey};
+use vestibule_protocol::queue::QueueKeys;
 use vestibule_protocol::request_signature::Service;
 use vestibule_protocol::signed::Verified;
 
@@ -32,7 +31,7 @@ pub struct Applicant {
     /// The credential it asks for.
     pub requested: ClientCredentialPayload,
     pub(crate) rng: StdRng,
-    /// The keys of the queue that the last completion makes.
+    /// The keys of the queue that it last made.
     pub(crate) queue: Option<(HpkePrivateKey, QueueKeys)>,
     opaque: Option<ClientRegistration>,
 }
@@ -86,12 +85,7 @@ impl Applicant {
             .expect("the server's OPAQUE message makes sense");
         let user_id = UserId::generate(&mut self.rng);
         self.user_id = Some(user_id);
-        let decryption_key = HpkePrivateKey::generate(&mut self.rng);
-        let queue = QueueKeys {
-            encryption_key: Bytes(decryption_key.public_key().as_bytes().to_vec()),
-            ratchet_key: RatchetKey::generate(&mut self.rng),
-        };
-        self.queue = Some((decryption_key, queue.clone()));
+        let queue = self.new_queue();
         FinishRegistrationRequest {
             provisional_credential: response.provisional_credential.clone(),
             sealed_registration: response.sealed_registration.clone(),

@@ -3,10 +3,12 @@
 use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::endpoint::{
     ClientQueuePath, DequeueMessages, DequeueQsMessages, DequeueResponse, EnqueueMessage, EnqueueMessageRequest,
-    EnqueueQsMessage, EnqueueQsMessageRequest, QsQueuePath,
+    EnqueueQsMessage, EnqueueQsMessageRequest, PublishConnectionPackages, PublishConnectionPackagesRequest,
+    QsQueuePath,
 };
 use vestibule_protocol::hpke;
-use vestibule_protocol::queue::{QueueId, QueueKeys, QueueReader};
+use vestibule_protocol::keys::HpkePrivateKey;
+use vestibule_protocol::queue::{QueueId, QueueKeys, QueueReader, RatchetKey};
 use vestibule_protocol::queue_config::QueueConfig;
 
 use crate::{Applicant, Call, Pseudonym, TestCloud, json_body};
@@ -113,7 +115,45 @@ impl Applicant {
         self.sign(cloud, &Call::new::<DequeueMessages>(&path, Vec::new()))
     }
 
-    /// The client's end of its direct queue. The client must have been about to register.
+    /// What publishes `count` connection packages from an index on; with the first comes a queue.
+    pub fn connection_publication(
+        &mut self,
+        cloud: &TestCloud,
+        first_index: u64,
+        count: usize,
+    ) -> PublishConnectionPackagesRequest {
+        PublishConnectionPackagesRequest {
+            first_index,
+            connection_packages: (0..count).map(|_| self.connection_package(cloud).to_bytes()).collect(),
+            queue: (first_index == 0).then(|| self.new_queue()),
+        }
+    }
+
+    /// The call that publishes connection packages, signed.
+    pub fn publishing_call(&self, cloud: &TestCloud, publication: &PublishConnectionPackagesRequest) -> Call {
+        self.sign(cloud, &Call::new::<PublishConnectionPackages>(&self.client_path(), json_body(publication)))
+    }
+
+    /// Publishes connection packages and gives them.
+    pub async fn publish(&mut self, cloud: &TestCloud, first_index: u64, count: usize) -> Vec<Bytes> {
+        let publication = self.connection_publication(cloud, first_index, count);
+        let answer = cloud.send(&self.publishing_call(cloud, &publication)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        publication.connection_packages
+    }
+
+    /// The keys of a queue that the client makes, and whose end it has from now on.
+    pub(crate) fn new_queue(&mut self) -> QueueKeys {
+        let decryption_key = HpkePrivateKey::generate(&mut self.rng);
+        let queue = QueueKeys {
+            encryption_key: Bytes(decryption_key.public_key().as_bytes().to_vec()),
+            ratchet_key: RatchetKey::generate(&mut self.rng),
+        };
+        self.queue = Some((decryption_key, queue.clone()));
+        queue
+    }
+
+    /// The client's end of its direct queue, which it must have made.
     pub fn inbox(&self) -> Inbox {
         let (decryption_key, QueueKeys { ratchet_key, .. }) = self.queue.as_ref().expect("it has made a queue");
         Inbox {

@@ -47,10 +47,11 @@ pub(super) async fn execute_status(mut client: Client, report: &mut Report<'_>) 
     client.status()?;
     let changes = client.catch_up().await;
     let is_over = matches!(changes, Err(Error::DeviceRemoved(_) | Error::AccountDeleted(_)));
+    let connection_packages = if is_over { None } else { client.refill_connection_packages().await.err() };
     let supply = if is_over { client.key_package_supply().await } else { refill_key_packages(&mut client).await };
     let tokens = if is_over { client.tokens() } else { client.refill_tokens().await };
     // The credential may have been renewed.
-    report.status(&client.status()?, &changes, &supply, &tokens);
+    report.status(&client.status()?, &changes, &supply, &tokens, connection_packages.as_ref());
     if client.key_rotation()? == KeyRotation::Pending {
         report.rotation_pending(client.half_removed_device()?.as_ref());
     }

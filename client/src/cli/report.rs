@@ -58,6 +58,8 @@ enum Event<'a> {
         tokens: Option<ListedTokens>,
         #[serde(skip_serializing_if = "Option::is_none")]
         tokens_problem: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        connection_packages_problem: Option<String>,
     },
     Published {
         count: usize,
@@ -197,6 +199,7 @@ impl<'a> Report<'a> {
         changes: &Result<Vec<DeviceChange>, Error>,
         supply: &Result<KeyPackageSupply, Error>,
         tokens: &Result<Tokens, Error>,
+        connection_packages: Option<&Error>,
     ) {
         let expires_at = rfc_3339(status.credential_validity.not_after);
         if self.json {
@@ -212,6 +215,7 @@ impl<'a> Report<'a> {
                 key_packages_problem: supply.as_ref().err().map(Error::urn),
                 tokens: tokens.as_ref().ok().map(ListedTokens::of),
                 tokens_problem: tokens.as_ref().err().map(Error::urn),
+                connection_packages_problem: connection_packages.map(Error::urn),
             });
         }
         let packages = match supply {
@@ -221,6 +225,7 @@ impl<'a> Report<'a> {
             }
             Err(error) => format!("not known: {error}"),
         };
+        let contact = connection_packages.map(|error| ("contact", format!("strangers may not reach you: {error}")));
         let validity = if status.is_credential_valid { "valid until" } else { "not valid now; it ends on" };
         for (name, value) in [
             ("user", status.user_name.to_string()),
@@ -232,7 +237,10 @@ impl<'a> Report<'a> {
             ("tokens", tokens_or_error_in_words(tokens)),
             ("server", status.server.to_string()),
             ("root", status.trusted_root.to_string()),
-        ] {
+        ]
+        .into_iter()
+        .chain(contact)
+        {
             let _ = writeln!(self.stdout, "{name:<11} {value}");
         }
     }

@@ -20,7 +20,8 @@ use crate::session::Session;
 impl Client {
     /// Makes this device, which has no account, one of a user's: shows a code, waits until it was typed into one of the user's
     /// devices, and is let in by it. `user_name` is whose it is to be, if that is to be made sure of. Then, when the
-    /// `interaction` was told that it is linked, it becomes known to the queuing service, with KeyPackages of its own.
+    /// `interaction` was told that it is linked, it gets connection packages and a direct queue, and becomes known to the
+    /// queuing service, with KeyPackages of its own.
     ///
     /// If it is interrupted, the next call goes on where that is possible; otherwise it begins again, with another code. A
     /// device that was linked is told so again, and [becomes known](Self::join_queuing_service) if it is not yet.
@@ -29,7 +30,7 @@ impl Client {
     /// [`Error::Linking`], [`Error::Rendezvous`], [`Error::HandoverRefused`] and others after which the device has kept
     /// nothing; [`Error::AlreadyRegistered`], [`Error::AlreadyLinked`], [`Error::RegistrationUnderWay`]; after
     /// [`Error::Api`] and [`RelayUnreachable`](crate::RendezvousError::RelayUnreachable) the same call goes on. After the
-    /// device was linked, as [`Client::join_queuing_service`].
+    /// device was linked, as [`Client::refill_connection_packages`] and [`Client::join_queuing_service`].
     pub async fn link(
         &mut self,
         device_name: &str,
@@ -38,6 +39,8 @@ impl Client {
     ) -> Result<Linked, Error> {
         let (linked, beginning) = self.become_linked(device_name, user_name, interaction).await?;
         interaction.linked(&linked);
+        // Before the client becomes a pseudonym elsewhere: what it does here right after that would tell which.
+        self.refill_connection_packages().await?;
         self.join(beginning, &mut |progress| interaction.progress(progress)).await?;
         Ok(linked)
     }

@@ -8,13 +8,15 @@ use serde::{Deserialize, Serialize};
 use vestibule_protocol::encoding::{Bytes, SecretBytes, secret};
 use vestibule_protocol::keys::{ClientCredentialKey, HpkePrivateKey, SigningKey};
 use vestibule_protocol::name::{ClientId, ClientUuid, UserId, UserName};
-use vestibule_protocol::queue::RatchetKey;
+use vestibule_protocol::queue::{QueueKeys, RatchetKey};
+use vestibule_protocol::randomness::Randomness;
 use vestibule_protocol::signed::Fingerprint;
 use zeroize::Zeroizing;
 
 use super::json::to_secret_json;
 use super::{
-    Approval, Deletion, HomeError, IdentityState, KeyServerState, Pseudonym, QueuingServiceState, Renewal, UserSecrets,
+    Approval, ConnectionPackages, Deletion, HomeError, IdentityState, KeyServerState, Pseudonym, QueuingServiceState,
+    Renewal, UserSecrets, connection_packages,
 };
 use crate::api::RequestSigner;
 use crate::error::Error;
@@ -23,7 +25,8 @@ use crate::server_url::ServerUrl;
 /// The version of [`State`]'s form. Whoever changes the form raises it and reads the older ones too.
 ///
 /// Version 1 knew no queuing service: its accounts have no pseudonym yet. Version 2 knew no key server either, version 3 no
-/// identity and no linked devices, version 4 no linked devices at the queuing service. Nothing else differs.
+/// identity and no linked devices, version 4 no linked devices at the queuing service, and no direct queues of theirs; the
+/// keys of connection packages were a list up to then. Nothing else differs.
 const VERSION: u16 = 5;
 
 /// Everything a client keeps.
@@ -60,7 +63,8 @@ impl State {
         if serde_json::from_slice::<Versioned>(json).map_err(damaged)?.version > VERSION {
             return Err(HomeError::NewerVersion(path.to_owned()));
         }
-        let state: Self = serde_json::from_slice(json).map_err(damaged)?;
+        let mut state: Self = serde_json::from_slice(json).map_err(damaged)?;
+        state.account.iter_mut().for_each(Account::modernize);
         Ok(Self { version: VERSION, ..state })
     }
 }
@@ -80,10 +84,13 @@ pub(crate) struct Account {
     pub(crate) as_credential: Bytes,
     /// The intermediate that signs the client's credential.
     pub(crate) as_intermediate_credential: Bytes,
-    /// The client's queue at the authentication service. One that was linked has none (yet).
+    /// Whether the client was linked, or may have been, by another one of the user's.
+    #[serde(default)]
+    pub(crate) was_linked: bool,
+    /// The client's queue at the authentication service. One that was linked makes it with its first connection packages.
     pub(crate) as_queue: Option<OwnQueue>,
-    /// The private halves of the connection packages' keys, in the packages' order.
-    pub(crate) connection_keys: Vec<ConnectionKey>,
+    #[serde(alias = "connection_keys", deserialize_with = "connection_packages::read")]
+    pub(crate) connection_packages: ConnectionPackages,
     pub(crate) authentication_service: AuthenticationServiceState,
     /// The key server, as soon as it has the user's storage key.
     pub(crate) key_server: Option<KeyServerState>,
@@ -100,6 +107,12 @@ pub(crate) struct Account {
 }
 
 impl Account {
+    /// Brings what an older version kept into the form of this one.
+    fn modernize(&mut self) {
+        // Clients that were linked had no queue then, and no others had none.
+        self.was_linked |= self.as_queue.is_none();
+    }
+
     /// The client's id.
     pub(crate) fn client_id(&self) -> ClientId {
         ClientId { user_name: self.user_name.clone(), uuid: self.client_uuid }
@@ -129,7 +142,7 @@ impl Account {
 
     /// Whether this client was linked, or may have been, by another one of the user's.
     pub(crate) fn is_linked(&self) -> bool {
-        self.as_queue.is_none()
+        self.was_linked
     }
 
     /// What is under way where something needs a client that is complete.
@@ -214,10 +227,20 @@ pub(crate) struct OwnQueue {
     pub(crate) ratchet_key: RatchetKey,
 }
 
-/// The private half of a connection package's key.
-#[derive(Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct ConnectionKey(#[serde(with = "secret")] pub(crate) HpkePrivateKey);
+impl OwnQueue {
+    /// A new queue's.
+    pub(crate) fn generate(randomness: &mut Randomness) -> Self {
+        Self { decryption_key: HpkePrivateKey::generate(randomness), ratchet_key: RatchetKey::generate(randomness) }
+    }
+
+    /// What the service is given of it.
+    pub(crate) fn keys(&self) -> QueueKeys {
+        QueueKeys {
+            encryption_key: Bytes(self.decryption_key.public_key().as_bytes().to_vec()),
+            ratchet_key: self.ratchet_key.clone(),
+        }
+    }
+}
 
 /// The exact bytes of a request's body, kept before they are first sent so that every attempt sends the same. They
 /// contain secrets of the client and the service: zeroized on drop, not printable.

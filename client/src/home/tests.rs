@@ -39,6 +39,12 @@ impl Home {
                 ("key_server", 3),
                 ("pseudonym", 2),
             ];
+            if version < 5 {
+                account.remove("was_linked").unwrap();
+                let packages = account.remove("connection_packages").unwrap();
+                let keys = packages["batches"].get(0).map_or(serde_json::json!([]), |batch| batch["keys"].clone());
+                account.insert("connection_keys".to_owned(), keys);
+            }
             for (field, _) in later.into_iter().filter(|(_, since)| version < *since) {
                 account.remove(field).unwrap();
             }
@@ -46,7 +52,7 @@ impl Home {
         let json: Zeroizing<Vec<u8>> = serde_json::to_vec(&json).unwrap().into();
         // Tokens came later than any of these.
         self.remove_wallet().unwrap();
-        if version == 3 {
+        if version >= 3 {
             return self.replace(Kind::State, &state_path(&self.directory), json).unwrap();
         }
         fs::write(state_path(&self.directory), self.keys.seal_under_device_key(Kind::State, json)).unwrap();

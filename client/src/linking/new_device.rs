@@ -21,7 +21,9 @@ use super::{
 };
 use crate::chain::{Chain, TrustedChains};
 use crate::error::Error;
-use crate::home::{Account, AuthenticationServiceState, IdentityState, Pseudonym, Sharing, UserSecrets};
+use crate::home::{
+    Account, AuthenticationServiceState, ConnectionPackages, IdentityState, Pseudonym, Sharing, UserSecrets,
+};
 use crate::identity::{
     IdentityFailure, KnownIntermediates, intermediate_under, prepare_update, replay, root_of, see_all,
 };
@@ -298,8 +300,9 @@ fn new_account(
         client_credential_key: copy_of(client.signing_key).expect("the bytes are a key's"),
         as_credential: client.as_credential.clone(),
         as_intermediate_credential: client.as_intermediate_credential.clone(),
+        was_linked: true,
         as_queue: None,
-        connection_keys: Vec::new(),
+        connection_packages: ConnectionPackages::default(),
         authentication_service: AuthenticationServiceState::Linking {
             client_credential: client.client_credential.clone(),
             was_root_trusted,

@@ -1,7 +1,6 @@
 //! The first stage: everything up to the moment when the user could be created, and then exists on disk.
 
 use sha2::{Digest as _, Sha256};
-use vestibule_protocol::connection_package::ConnectionPackage;
 use vestibule_protocol::credential::{
     AsIntermediateCredential, ClientCredentialCsr, ClientCredentialCsrPayload, ClientCredentialPayload,
     ProvisionalCredential,
@@ -11,25 +10,21 @@ use vestibule_protocol::endpoint::{
     FinishRegistrationRequest, GetCredentials, InitiateRegistration, InitiateRegistrationRequest,
     InitiateRegistrationResponse,
 };
-use vestibule_protocol::keys::{ClientCredentialKey, HpkePrivateKey, SigningKey};
+use vestibule_protocol::keys::{ClientCredentialKey, SigningKey};
 use vestibule_protocol::limits::CLOCK_TOLERANCE;
 use vestibule_protocol::name::{ClientId, ClientUuid, UserId, UserName};
 use vestibule_protocol::opaque::{ClientRegistration, Parameters};
 use vestibule_protocol::problem::ProblemType;
-use vestibule_protocol::queue::{QueueKeys, RatchetKey};
 use vestibule_protocol::time::Timestamp;
 
 use super::Registration;
 use crate::chain::Chain;
+use crate::connection_packages::make;
 use crate::error::Error;
-use crate::home::{Account, AuthenticationServiceState, ConnectionKey, KeptRequest, OwnQueue};
+use crate::home::{Account, AuthenticationServiceState, ConnectionPackages, KeptRequest, OwnQueue};
 use crate::password::{PasswordSource, PasswordUse};
 use crate::queuing::{get_keys, new_user};
 use vestibule_protocol::randomness::Randomness;
-
-/// How many connection packages a new user brings: so many strangers can make contact before the client must look
-/// after its supply (the last package is used again and again).
-const CONNECTION_PACKAGES: usize = 20;
 
 pub(super) async fn run(registration: &mut Registration<'_>, password: &mut PasswordSource<'_>) -> Result<(), Error> {
     let session = &registration.session;
@@ -141,25 +136,15 @@ impl Application {
         let now = registration.session.now();
         let randomness = &mut registration.session.connection.randomness;
         let user_id = UserId::generate(randomness);
-        let as_queue = OwnQueue {
-            decryption_key: HpkePrivateKey::generate(randomness),
-            ratchet_key: RatchetKey::generate(randomness),
-        };
-        let connection_keys: Vec<_> =
-            (0..CONNECTION_PACKAGES).map(|_| ConnectionKey(HpkePrivateKey::generate(randomness))).collect();
-        let connection_package = |key: &ConnectionKey| {
-            ConnectionPackage::issue(self.client_id.clone(), key.0.public_key(), &self.key, now).to_bytes()
-        };
+        let as_queue = OwnQueue::generate(randomness);
+        let (connection_packages, batch) = make(&self.client_id, &self.key, 0, now, randomness);
         let request = KeptRequest::new(&FinishRegistrationRequest {
             provisional_credential: answer.provisional_credential,
             sealed_registration: answer.sealed_registration,
             opaque_registration_record,
             user_id,
-            connection_packages: connection_keys.iter().map(connection_package).collect(),
-            queue: QueueKeys {
-                encryption_key: Bytes(as_queue.decryption_key.public_key().as_bytes().to_vec()),
-                ratchet_key: as_queue.ratchet_key.clone(),
-            },
+            connection_packages,
+            queue: as_queue.keys(),
         });
         Account {
             user_name: self.client_id.user_name,
@@ -169,8 +154,9 @@ impl Application {
             client_credential_key: self.key,
             as_credential: chain.root.to_bytes(),
             as_intermediate_credential: chain.intermediate.to_bytes(),
+            was_linked: false,
             as_queue: Some(as_queue),
-            connection_keys,
+            connection_packages: ConnectionPackages::registered(batch),
             authentication_service: AuthenticationServiceState::Finishing {
                 request,
                 client_credential_csr: self.csr.to_bytes(),

@@ -22,11 +22,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long sending a frame, or closing, may take. Whoever is slower has no connection.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// After how much silence the relay is asked for a sign of life, and how long it then has for it: nobody else notices
+/// After how much silence the server is asked for a sign of life, and how long it then has for it: nobody else notices
 /// that the network is gone.
 const LONGEST_SILENCE: Duration = Duration::from_secs(20);
 
-/// WebSockets, under TLS unless the relay is on this computer. It is reached as the server is (proxies, certificates),
+/// WebSockets, under TLS unless the server is on this computer. It is reached as with requests (proxies, certificates),
 /// over a connection of its own.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WebSocketTransport;
@@ -67,7 +67,7 @@ async fn upgrade(url: &RelayUrl, offer: &WebSocketOffer) -> Result<Upgraded, Rel
         && response.headers().get(SEC_WEBSOCKET_PROTOCOL).is_some_and(|agreed| agreed == offer.subprotocol())
         && !response.headers().contains_key("sec-websocket-extensions");
     if !is_agreed {
-        return Err(RelayError::Broken("the relay does not speak the relay's protocol".to_owned()));
+        return Err(RelayError::Broken("the server does not speak the protocol asked for".to_owned()));
     }
     response.upgrade().await.map_err(|error| broken(&error))
 }
@@ -79,7 +79,7 @@ fn has(headers: &HeaderMap, name: &str, wanted: &str) -> bool {
 /// A connection that stands.
 struct Connection {
     stream: WebSocketStream<Upgraded>,
-    /// When the relay last showed that it is there, or was asked whether it is.
+    /// When the server last showed that it is there, or was asked whether it is.
     last_sign: Instant,
     is_asked: bool,
 }
@@ -98,7 +98,7 @@ impl Connection {
             let message = match timeout_at(self.last_sign + LONGEST_SILENCE, self.stream.next()).await {
                 Ok(None) => return Ok(None),
                 Ok(Some(message)) => message.map_err(|error| broken(&error))?,
-                Err(_) if self.is_asked => return Err(RelayError::Broken("the relay is silent".to_owned())),
+                Err(_) if self.is_asked => return Err(RelayError::Broken("the server is silent".to_owned())),
                 Err(_) => {
                     (self.last_sign, self.is_asked) = (Instant::now(), true);
                     self.send_message(Message::Ping(Vec::new().into())).await?;
@@ -109,7 +109,7 @@ impl Connection {
             match message {
                 Message::Text(text) => return Ok(Some(text.as_str().to_owned())),
                 Message::Close(_) => return Ok(None),
-                Message::Binary(_) => return Err(RelayError::Broken("the relay sent a binary frame".to_owned())),
+                Message::Binary(_) => return Err(RelayError::Broken("the server sent a binary frame".to_owned())),
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             }
         }
@@ -144,7 +144,7 @@ async fn in_time<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, RelayError>> + Send,
 ) -> Result<T, RelayError> {
-    timeout(limit, work).await.unwrap_or_else(|_| Err(RelayError::Broken("the relay takes too long".to_owned())))
+    timeout(limit, work).await.unwrap_or_else(|_| Err(RelayError::Broken("the server takes too long".to_owned())))
 }
 
 fn broken(error: &dyn std::error::Error) -> RelayError {

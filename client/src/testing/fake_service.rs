@@ -29,6 +29,7 @@ use crate::transport::{Request, Response, Sending, Transport};
 
 mod accounts;
 mod clients;
+mod connection_packages;
 mod identity;
 mod key_server;
 mod listening;
@@ -38,6 +39,7 @@ mod tokens;
 mod user_records;
 
 pub(crate) use clients::FakeClients;
+use connection_packages::FakeConnectionPackages;
 pub(crate) use identity::FakeIdentity;
 use key_server::FakeKeyServer;
 use queues::FakeQueues;
@@ -57,6 +59,7 @@ pub(crate) struct Deployment {
     pub(crate) intermediate: AsIntermediateCredential,
     pub(crate) users: BTreeMap<String, User>,
     pub(crate) clients: FakeClients,
+    pub(crate) connection_packages: FakeConnectionPackages,
     /// The users' identities, by their names.
     pub(crate) identities: BTreeMap<String, FakeIdentity>,
     pub(crate) key_server: FakeKeyServer,
@@ -102,6 +105,7 @@ impl FakeService {
             intermediate,
             users: BTreeMap::new(),
             clients: FakeClients::default(),
+            connection_packages: FakeConnectionPackages::default(),
             identities: BTreeMap::new(),
             key_server: FakeKeyServer::default(),
             queuing,
@@ -280,6 +284,7 @@ impl Deployment {
         let provisional_client_id = client.client_id.clone();
         let client_id = client.client_id.to_string();
         let credential = provisional.into_client_credential(&self.intermediate_key).to_bytes();
+        self.connection_packages.register(&client_id, &body.connection_packages);
         let user = User {
             user_id: body.user_id,
             client_id,

@@ -4,21 +4,16 @@
 //! minutes are over.
 #![deny(missing_docs)]
 
-use std::collections::HashSet;
 use std::fmt::Display;
 
+use vestibule_backend::authentication_service::connection_publications::{check_connection_packages, check_queue_keys};
 use vestibule_backend::authentication_service::sealed_registration::SealedRegistration;
 use vestibule_backend::authentication_service::user_records::{NewUser, UserRecords};
 use vestibule_backend::secret::{AsSigning, AsSigningDocument, IntermediateSigner, SealingAsDocument, Secret};
 use vestibule_backend::{Clock, EndpointRequest, Environment, HttpFunction, StartError, signature_problem};
-use vestibule_protocol::connection_package::ConnectionPackage;
-use vestibule_protocol::credential::{
-    ClientCredentialPayload, CredentialError, ProvisionalCredential, ProvisionalCredentialPayload,
-};
+use vestibule_protocol::credential::{CredentialError, ProvisionalCredential, ProvisionalCredentialPayload};
 use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::endpoint::{FinishRegistration, FinishRegistrationRequest, FinishRegistrationResponse};
-use vestibule_protocol::keys::HpkePublicKey;
-use vestibule_protocol::limits::{MAX_CONNECTION_PACKAGES, MIN_CONNECTION_PACKAGES};
 use vestibule_protocol::opaque::RegistrationRecord;
 use vestibule_protocol::problem::{Problem, ProblemType};
 use vestibule_protocol::request_signature::Service;
@@ -71,15 +66,15 @@ impl HttpFunction for AsFinishRegistration {
         let opaque_record = RegistrationRecord::from_upload(&opaque_registration_record.0)
             .map_err(|error| Problem::new(ProblemType::InvalidOpaqueMessage, error))?;
         let client = &provisional.payload().client_credential;
+        let connection_packages = check_connection_packages(&connection_packages, client, now)?;
+        let (queue_encryption_key, queue_ratchet_key) = check_queue_keys(queue)?;
         let user = NewUser {
             user_id,
             opaque_record,
             credential_identifier: registration.credential_identifier(),
-            connection_packages: checked_connection_packages(&connection_packages, client, now)?,
-            queue_encryption_key: HpkePublicKey::from_bytes(&queue.encryption_key.0).ok_or_else(|| {
-                Problem::new(ProblemType::QueueKeyInvalid, "queue.encryption_key is an X25519 public key of 32 bytes")
-            })?,
-            queue_ratchet_key: queue.ratchet_key,
+            connection_packages,
+            queue_encryption_key,
+            queue_ratchet_key,
             registration_hash: request.body_hash,
             client_credential: provisional.into_client_credential(&signer.signing_key),
         };
@@ -131,31 +126,4 @@ impl AsFinishRegistration {
                 Problem::new(ProblemType::SealedRegistrationInvalid, detail)
             })
     }
-}
-
-fn checked_connection_packages(
-    packages: &[Bytes],
-    client: &ClientCredentialPayload,
-    now: Timestamp,
-) -> Result<Vec<ConnectionPackage>, Problem> {
-    if !(MIN_CONNECTION_PACKAGES..=MAX_CONNECTION_PACKAGES).contains(&packages.len()) {
-        let count = packages.len();
-        let detail = format!("{MIN_CONNECTION_PACKAGES} to {MAX_CONNECTION_PACKAGES} are wanted, {count} were sent");
-        return Err(Problem::new(ProblemType::ConnectionPackageCount, detail));
-    }
-    let mut keys = HashSet::new();
-    let mut checked = Vec::with_capacity(packages.len());
-    for (index, bytes) in packages.iter().enumerate() {
-        let package = ConnectionPackage::verify_owner(&bytes.0, &client.client_id, &client.verifying_key, now)
-            .map_err(|error| {
-                let detail = format!("connection_packages[{index}]: {error}");
-                Problem::new(ProblemType::ConnectionPackageInvalid, detail)
-            })?;
-        if !keys.insert(package.payload().encryption_key) {
-            let detail = format!("connection_packages[{index}] has the key of one before it");
-            return Err(Problem::new(ProblemType::ConnectionPackageDuplicate, detail));
-        }
-        checked.push(package);
-    }
-    Ok(checked)
 }

@@ -46,6 +46,7 @@ pub const FUNCTIONS: &[FunctionEntry] = &[
     FunctionEntry::http::<qs_delete_client::QsDeleteClient>(),
     FunctionEntry::http::<qs_enqueue::QsEnqueue>(),
     FunctionEntry::http::<qs_dequeue::QsDequeue>(),
+    FunctionEntry::http::<as_publish_connection_packages::AsPublishConnectionPackages>(),
     FunctionEntry::http::<as_claim_connection_package::AsClaimConnectionPackage>(),
     FunctionEntry::http::<as_enqueue::AsEnqueue>(),
     FunctionEntry::http::<as_dequeue::AsDequeue>(),

@@ -4,6 +4,7 @@ pub mod client_changes;
 pub mod client_set;
 pub mod clients;
 pub mod connection_packages;
+pub mod connection_publications;
 pub mod identities;
 pub mod logins;
 pub mod passwords;

@@ -19,6 +19,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::Update;
 use rand::RngCore as _;
 use vestibule_protocol::encoding::SecretBytes as _;
 use vestibule_protocol::keys::{HpkePublicKey, QsClientRecordKey, VerifyingKey};
@@ -30,7 +31,7 @@ use vestibule_protocol::queuing::QsClientId;
 use vestibule_protocol::randomness::Randomness;
 use vestibule_protocol::time::{MONTH, Timestamp};
 
-use crate::dynamodb::{EXPIRES_AT, Item, corrupt_item, failed_call};
+use crate::dynamodb::{EXPIRES_AT, Item, corrupt_item, failed_call, number};
 use crate::websocket::ConnectionId;
 use crate::{Environment, StartError};
 
@@ -115,6 +116,19 @@ pub(crate) fn new_owned_item(
 ) -> Item {
     let name = QueueName::of_qs_client(qs_client_id);
     new_item(&name, encryption_key, ratchet_key, now).bytes(OWNER_KEY, owner_key.as_bytes())
+}
+
+/// The part of a transaction that lets a queue last as long as if its owner had fetched something now, if it is there.
+pub(crate) fn prolong(table: &str, name: &QueueName, now: Timestamp) -> Update {
+    Update::builder()
+        .table_name(table)
+        .set_key(Some(name.key().into()))
+        .update_expression(format!("SET {EXPIRES_AT} = :expiry"))
+        .condition_expression(format!("{EXPIRES_AT} > :now"))
+        .expression_attribute_values(":expiry", number(expiry(now).seconds()))
+        .expression_attribute_values(":now", number(now.seconds()))
+        .build()
+        .expect("table, key and expression are given")
 }
 
 /// When a queue expires whose owner fetches something now.

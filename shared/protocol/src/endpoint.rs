@@ -9,6 +9,7 @@ use crate::queuing::QsClientId;
 
 mod authentication;
 mod clients;
+mod connection_packages;
 mod identity;
 mod key_server;
 mod queues;
@@ -25,6 +26,7 @@ pub use clients::{
     AddClient, AddClientRequest, AddClientResponse, ClientPath, DeleteUser, DeleteUserRequest, InitiateLogin,
     InitiateLoginRequest, InitiateLoginResponse, RemoveClient, RemoveClientRequest,
 };
+pub use connection_packages::{PublishConnectionPackages, PublishConnectionPackagesRequest};
 pub use identity::{
     CommitIdentity, CommitIdentityRequest, CommitIdentityResponse, GetIdentity, GetIdentityResponse, IdentityPath,
     IdentityPosition, ResetIdentity, ResetIdentityPath, ResetIdentityRequest,
@@ -81,6 +83,7 @@ pub const ENDPOINTS: &[&Description] = &[
     &DeleteQsClient::DESCRIPTION,
     &EnqueueQsMessage::DESCRIPTION,
     &DequeueQsMessages::DESCRIPTION,
+    &PublishConnectionPackages::DESCRIPTION,
     &ClaimConnectionPackages::DESCRIPTION,
     &EnqueueMessage::DESCRIPTION,
     &DequeueMessages::DESCRIPTION,

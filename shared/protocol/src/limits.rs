@@ -30,11 +30,11 @@ pub const MAX_CLIENT_CREDENTIAL_BACKDATING: Duration = DAY;
 /// How long a provisional credential, and with it the sealed registration, lasts.
 pub const PROVISIONAL_CREDENTIAL_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
-/// How many connection packages a finished registration brings, at least: the last is kept for ever after.
+/// How many connection packages a client brings at once, at least: the last is handed out until it expires.
 pub const MIN_CONNECTION_PACKAGES: usize = 1;
 
-/// How many connection packages a finished registration brings, at most. With the other items they stay below the 100
-/// actions of one DynamoDB transaction.
+/// How many connection packages a client brings at once, at most. With the other items they stay below the 100 actions
+/// of one DynamoDB transaction.
 pub const MAX_CONNECTION_PACKAGES: usize = 50;
 
 /// How long a connection package may be valid.
@@ -56,6 +56,9 @@ pub const MAX_INITIATE_REGISTRATION_LENGTH: usize = 4 * 1024;
 /// The largest body of a request to finish a registration: [`MAX_CONNECTION_PACKAGES`] of the largest packages in
 /// base64url, and the rest.
 pub const MAX_FINISH_REGISTRATION_LENGTH: usize = 96 * 1024;
+
+/// The largest body of a request to publish connection packages: as many, and the keys of a queue.
+pub const MAX_PUBLISH_CONNECTION_PACKAGES_LENGTH: usize = 96 * 1024;
 
 /// How long the keys of the queuing service may be valid under one signature of the root: a year, leap or not.
 pub const MAX_QS_KEYS_DAYS: u64 = 366;

@@ -11,7 +11,8 @@ use crate::endpoint::{
     CreateRendezvous, DeleteQsClient, DeleteQsUser, DeleteUser, DequeueMessages, DequeueQsMessages, ENDPOINTS,
     Endpoint, EnqueueMessage, EnqueueQsMessage, FinishRegistration, GetCredentials, GetIdentity, GetKeyPackages,
     GetQsKeys, GetQsUser, InitiateLogin, InitiateRegistration, IssueTokens, JoinRendezvous, OpenSession, Path as _,
-    PublishKeyPackages, RemoveClient, ResetIdentity, UpdateQsClient, UpdateQsUser, UseSession,
+    PublishConnectionPackages, PublishKeyPackages, RemoveClient, ResetIdentity, UpdateQsClient, UpdateQsUser,
+    UseSession,
 };
 use crate::problem::{PROBLEM_MEDIA_TYPE, ProblemDocument, ProblemType};
 
@@ -46,6 +47,7 @@ pub fn document() -> Value {
     paths.add::<DeleteQsClient>();
     paths.add::<EnqueueQsMessage>();
     paths.add::<DequeueQsMessages>();
+    paths.add::<PublishConnectionPackages>();
     paths.add::<ClaimConnectionPackages>();
     paths.add::<EnqueueMessage>();
     paths.add::<DequeueMessages>();

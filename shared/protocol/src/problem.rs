@@ -95,6 +95,10 @@ problem_types! {
     ConnectionPackageInvalid = ("connection-package-invalid", 400, "A connection package is not valid");
     /// Two connection packages have the same key.
     ConnectionPackageDuplicate = ("connection-package-duplicate", 400, "Two connection packages are the same");
+    /// The client has published connection packages meanwhile, or never did.
+    ConnectionPackagesOutdated = ("connection-packages-outdated", 409, "The client's connection packages are other ones by now");
+    /// A queue comes with a client's first connection packages, and is missing there or comes with others.
+    QueueMisplaced = ("queue-misplaced", 400, "A queue comes with a client's first connection packages alone");
     /// A queue's encryption key is not a valid key.
     QueueKeyInvalid = ("queue-key-invalid", 400, "The queue's encryption key is not valid");
 

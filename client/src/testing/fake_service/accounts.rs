@@ -36,6 +36,12 @@ impl Deployment {
                 let Self { clients, intermediate, intermediate_key, .. } = self;
                 clients.add(&signer, &target, &request.body, intermediate, intermediate_key, now)
             }
+            ("PUT", ["clients", client_uuid, "connection-packages"]) => {
+                let signer = self.confirmed_signer(request, user_name, clock)?;
+                assert_eq!(signer, client_id(user_name, client_uuid));
+                let credential = &self.clients.live(&signer, now).unwrap().credential;
+                self.connection_packages.publish(&signer, credential, &request.body, now)
+            }
             ("DELETE", ["clients", client_uuid]) => {
                 let (signer, is_unconfirmed) = self.signer(request, user_name, clock)?;
                 let target = client_id(user_name, client_uuid);

@@ -110,11 +110,12 @@ impl ClientRemovals {
         })
     }
 
-    /// Removes a client with its queue and its connection packages, by the right of a login: one transaction.
+    /// Removes a client with its queue and its connection packages, by the right of a login: one transaction. Packages that
+    /// it had replaced are out of reach, and expire.
     ///
     /// # Errors
     /// [`ProblemType::LoginInvalid`] if the password was changed after the login,
-    /// [`ProblemType::TemporarilyUnavailable`] if the set of clients changed meanwhile, or the problem of a failed call;
+    /// [`ProblemType::TemporarilyUnavailable`] if the set of clients or the client changed meanwhile, or the problem of a failed call;
     /// nothing is removed then.
     pub async fn remove(
         &self,
@@ -154,14 +155,18 @@ impl ClientRemovals {
 }
 
 /// The part of a transaction that puts a tombstone in the place of a client that is still as it was read: confirmed if it
-/// was, unconfirmed if it was not.
+/// was, unconfirmed if it was not, and with the connection packages that it had.
 pub(super) fn bury(table: &str, record: &ClientRecord, now: Timestamp) -> Put {
     let is_as_it_was = if record.is_confirmed() { "attribute_not_exists" } else { "attribute_exists" };
     Put::builder()
         .table_name(table)
         .set_item(Some(tombstone(&record.client_id, now).into()))
-        .condition_expression(format!("{CLIENT_CREDENTIAL} = :credential AND {is_as_it_was}({EXPIRES_AT})"))
+        .condition_expression(format!(
+            "{CLIENT_CREDENTIAL} = :credential AND {is_as_it_was}({EXPIRES_AT}) AND {}",
+            record.packages_condition()
+        ))
         .expression_attribute_values(":credential", bytes(&record.client_credential.0))
+        .expression_attribute_values(":tail", number(record.next_connection_package()))
         .build()
         .expect("a table and an item are given")
 }

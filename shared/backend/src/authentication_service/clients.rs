@@ -2,7 +2,7 @@
 //!
 //! | pk | sk | attributes |
 //! |---|---|---|
-//! | `USER#<user_name>` | `CLIENT#<client uuid>` | `client_credential` B, `created_on` N, and if it registered the user `connection_packages_head` N, `…_tail` N |
+//! | `USER#<user_name>` | `CLIENT#<client uuid>` | `client_credential` B, `created_on` N, and once it has published connection packages `connection_packages_head` N, `…_tail` N, and `…_hash` B but for those of its registration |
 //! | | `CLIENT#…`, while it is unconfirmed | the same, and `expires_at` N |
 //! | | `CLIENT#…`, once it is removed | `removed_on` N |
 //!
@@ -32,6 +32,8 @@ pub(super) const CREATED_ON: &str = "created_on";
 pub(super) const REMOVED_ON: &str = "removed_on";
 /// The attributes that hold the indexes of a client's connection packages: the next one, and the one after the last.
 pub(super) const CONNECTION_PACKAGES: [&str; 2] = ["connection_packages_head", "connection_packages_tail"];
+/// The attribute that holds the hash of the request that published them.
+pub(super) const CONNECTION_PACKAGES_HASH: &str = "connection_packages_hash";
 
 /// A client that is one of the user's, or was about to be.
 #[derive(Clone)]
@@ -44,12 +46,33 @@ pub struct ClientRecord {
     pub payload: ClientCredentialPayload,
     expires_at: Option<Timestamp>,
     pub(super) connection_packages: Range<u64>,
+    connection_packages_hash: Option<[u8; 32]>,
 }
 
 impl ClientRecord {
     /// Whether it has confirmed itself in the user's identity, or began it.
     pub fn is_confirmed(&self) -> bool {
         self.expires_at.is_none()
+    }
+
+    /// The index of the next connection package that it publishes: as many as it ever has.
+    pub fn next_connection_package(&self) -> u64 {
+        self.connection_packages.end
+    }
+
+    /// Whether its connection packages are those that the request with this hash brought.
+    pub fn has_published_by(&self, request_hash: &[u8; 32]) -> bool {
+        self.connection_packages_hash.as_ref() == Some(request_hash)
+    }
+
+    /// The condition that it has published as many connection packages as it had, `:tail`.
+    pub(super) fn packages_condition(&self) -> String {
+        let [_, tail] = CONNECTION_PACKAGES;
+        // Every value of an expression has to be used in it.
+        match self.connection_packages.end {
+            0 => format!("(attribute_not_exists({tail}) OR {tail} = :tail)"),
+            _ => format!("{tail} = :tail"),
+        }
     }
 
     /// Checks that it made this signature.
@@ -80,7 +103,15 @@ impl ClientState {
             let payload = credential.claim().clone();
             let expires_at = item.get_time(EXPIRES_AT);
             let [head, tail] = CONNECTION_PACKAGES.map(|name| item.get_number(name).unwrap_or(0));
-            Some(ClientRecord { client_id, client_credential, payload, expires_at, connection_packages: head..tail })
+            let hash = item.get_bytes(CONNECTION_PACKAGES_HASH);
+            Some(ClientRecord {
+                client_id,
+                client_credential,
+                payload,
+                expires_at,
+                connection_packages: head..tail,
+                connection_packages_hash: hash.map(TryInto::try_into).transpose().ok()?,
+            })
         });
         let record = record.ok_or_else(|| corrupt_item("a client"))?;
         let is_lapsed = record.expires_at.is_some_and(|expires_at| expires_at <= now);
@@ -127,10 +158,10 @@ impl Clients {
             return Ok(None);
         }
         let signature = request.signature(tag, now)?;
-        self.signer(&signature, user_name, now).await.map(Some)
+        self.signer(&signature, user_name, now).await.map(|record| Some(record.client_id))
     }
 
-    /// Makes sure that this client signed the request: one read.
+    /// Makes sure that this client signed the request, and gives its record: one read.
     ///
     /// # Errors
     /// [`ProblemType::ClientUnknown`] if there is no such client (any more) or another one signed,
@@ -142,13 +173,13 @@ impl Clients {
         client_id: &ClientId,
         tag: &str,
         now: Timestamp,
-    ) -> Result<(), Problem> {
+    ) -> Result<ClientRecord, Problem> {
         let signature = request.signature(tag, now)?;
         if signature.key_id() != client_id.to_string() {
-            let detail = "the signature's keyid must be the client id in the body";
+            let detail = "the signature's keyid must be the id of the client that the request is about";
             return Err(Problem::new(ProblemType::ClientUnknown, detail));
         }
-        self.signer(&signature, &client_id.user_name, now).await.map(drop)
+        self.signer(&signature, &client_id.user_name, now).await
     }
 
     /// The client of `user_name` that the signature names as its key, if it is its key's: a live record and not the
@@ -158,7 +189,7 @@ impl Clients {
         signature: &RequestSignature,
         user_name: &UserName,
         now: Timestamp,
-    ) -> Result<ClientId, Problem> {
+    ) -> Result<ClientRecord, Problem> {
         let client_id = claimed_signer(signature, user_name)?;
         let request = self.client.get_item().table_name(&self.table).consistent_read(true);
         let request = request.set_key(Some(key(&client_id).into()));
@@ -166,7 +197,7 @@ impl Clients {
         let item = answer.item.map(Item::from).ok_or_else(client_unknown)?;
         let state = ClientState::read(&item, client_id, now)?;
         let record = checked_signer(signature, Some(&state))?;
-        if record.is_confirmed() { Ok(record.client_id.clone()) } else { Err(client_unconfirmed()) }
+        if record.is_confirmed() { Ok(record.clone()) } else { Err(client_unconfirmed()) }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Connection packages of users, in `AsTable`, for whoever wants to make contact.
 //!
 //! A client's record says which it has: those with the indexes from `connection_packages_head` on, below `…_tail`. Whoever
-//! raises the head owns the package of the index that it had, and deletes it. The last one stays, and everybody gets it.
+//! raises the head owns the package of the index that it had, and deletes it. The last one stays, and everybody gets it. Those
+//! that a client replaces ([`super::connection_publications`]) stay too, until they expire: somebody may be about to fetch one.
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::ReturnValue;
@@ -12,8 +13,8 @@ use vestibule_protocol::problem::Problem;
 use vestibule_protocol::time::Timestamp;
 
 use super::clients::{self, CONNECTION_PACKAGES, ClientRecord};
-use super::user_records::{CONNECTION_PACKAGE, NOT_AFTER, connection_package_key};
-use crate::dynamodb::{Item, corrupt_item, failed_call, number, without_retries};
+use super::user_records::{CONNECTION_PACKAGE, connection_package_key};
+use crate::dynamodb::{EXPIRES_AT, Item, corrupt_item, failed_call, number, without_retries};
 use crate::{Environment, StartError};
 
 /// The connection packages of the deployment's users.
@@ -53,7 +54,7 @@ impl ConnectionPackages {
         }
         let Some(item) = package else { return Ok(None) };
         let corrupt = || corrupt_item("a connection package");
-        let is_valid = now < item.get_time(NOT_AFTER).ok_or_else(corrupt)?;
+        let is_valid = now < item.get_time(EXPIRES_AT).ok_or_else(corrupt)?;
         let connection_package = Bytes(item.get_bytes(CONNECTION_PACKAGE).ok_or_else(corrupt)?.to_vec());
         let client_credential = record.client_credential.clone();
         Ok(is_valid.then_some(ClaimedConnectionPackage { client_credential, connection_package }))

@@ -6,7 +6,7 @@
 //! | `AsTable` | `USER#<user_name>` | `USER` | `user_id` S, `created_on` N, `registration_hash` B, `registration_answer` B |
 //! | | | `USER`, once the user is deleted | [`super::user_deletion`] |
 //! | | | `CLIENT#<client uuid>` | the client's ([`super::clients`]) |
-//! | | | `CONNECTION_PACKAGE#<client uuid>#<index>` | `connection_package` B, `not_after` N |
+//! | | | `CONNECTION_PACKAGE#<client uuid>#<index>` | `connection_package` B, `expires_at` N |
 //! | | `OPAQUE#<user_name>` | `OPAQUE` | the password's ([`super::passwords`]) |
 //! | | `USER_ID#<user_id>` | `USER_ID` | `user_name` S |
 //! | `AsQueueTable` | `CLIENT#<client_id>` | `QUEUE` | the queue's ([`crate::queues`]) |
@@ -26,15 +26,14 @@ use vestibule_protocol::queue::RatchetKey;
 use vestibule_protocol::time::Timestamp;
 
 use super::{clients, passwords};
-use crate::dynamodb::{Item, corrupt_item, failed_call, is_condition_failed, put_new, try_again};
+use crate::dynamodb::{EXPIRES_AT, Item, corrupt_item, failed_call, is_condition_failed, put_new, try_again};
 use crate::queues::{self, QueueName};
 use crate::{Environment, StartError};
 
 /// The attribute of a user who was deleted.
 pub(super) const DELETED_ON: &str = "deleted_on";
-/// The attributes of a connection package.
+/// The attribute that holds a connection package.
 pub(super) const CONNECTION_PACKAGE: &str = "connection_package";
-pub(super) const NOT_AFTER: &str = "not_after";
 const REGISTRATION_HASH: &str = "registration_hash";
 const REGISTRATION_ANSWER: &str = "registration_answer";
 
@@ -158,11 +157,7 @@ impl UserRecords {
             .number(tail, user.connection_packages.len() as u64);
         let queue = QueueName::of_client(&credential.client_id);
         let queue_item = queues::new_item(&queue, &user.queue_encryption_key, &user.queue_ratchet_key, now);
-        let package_items = (0..).zip(&user.connection_packages).map(|(index, package)| {
-            connection_package_key(&credential.client_id, index)
-                .bytes(CONNECTION_PACKAGE, package.to_bytes())
-                .time(NOT_AFTER, package.payload().expiration_data.not_after)
-        });
+        let package_items = connection_package_items(0, &user.connection_packages);
 
         [user_item, user_id_item, opaque_item, client_item]
             .into_iter()
@@ -190,6 +185,16 @@ const CONNECTION_PACKAGE_PREFIX: &str = "CONNECTION_PACKAGE#";
 pub(super) fn connection_package_key(client_id: &ClientId, index: u64) -> Item {
     let ClientId { user_name, uuid } = client_id;
     Item::keyed(format!("USER#{user_name}"), format!("{CONNECTION_PACKAGE_PREFIX}{uuid}#{index:010}"))
+}
+
+/// The items of connection packages of one client that have the indexes from `first_index` on. They expire with what they
+/// hold.
+pub(super) fn connection_package_items(first_index: u64, packages: &[ConnectionPackage]) -> impl Iterator<Item = Item> {
+    (first_index..).zip(packages).map(|(index, package)| {
+        connection_package_key(&package.payload().client_id, index)
+            .bytes(CONNECTION_PACKAGE, package.to_bytes())
+            .time(EXPIRES_AT, package.payload().expiration_data.not_after)
+    })
 }
 
 /// What sorts before every connection package of a user, and behind the clients.

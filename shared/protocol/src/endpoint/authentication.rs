@@ -142,7 +142,7 @@ pub struct FinishRegistrationRequest {
     pub opaque_registration_record: Bytes,
     /// The user's id: a fresh version 4 UUID.
     pub user_id: UserId,
-    /// `ConnectionPackage`s of the client: 1 to 50, each with a key of its own.
+    /// `ConnectionPackage`s of the client: 1 to 50, each with a key of its own. They have the indexes from 0 on.
     pub connection_packages: Vec<Bytes>,
     /// The keys of the client's queue at the authentication service.
     pub queue: QueueKeys,

@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    vestibule_backend::run::<as_publish_connection_packages::AsPublishConnectionPackages>()
+}
