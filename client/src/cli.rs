@@ -199,25 +199,27 @@ async fn execute(
     if let Some(server) = arguments.server()? {
         options = options.server(server);
     }
+    // Each command is on the heap: there is much of some, and room for the largest of all would be taken for each.
     match arguments.command {
         Command::Register(register) => {
             if let Some(fingerprint) = register.trusted_root()? {
                 options = options.trusted_root(fingerprint);
             }
-            execute_register(&register, Client::open(adjust(options))?, report, prompt).await
+            Box::pin(execute_register(&register, Client::open(adjust(options))?, report, prompt)).await
         }
-        Command::Status => devices::execute_status(Client::open(adjust(options))?, report).await,
+        Command::Status => Box::pin(devices::execute_status(Client::open(adjust(options))?, report)).await,
         Command::Link(link) => {
-            linking::execute_link(&link, adjust(options), questions, report, tokio::signal::ctrl_c()).await
+            Box::pin(linking::execute_link(&link, adjust(options), questions, report, tokio::signal::ctrl_c())).await
         }
         Command::Approve(approve) => {
-            linking::execute_approve(&approve, adjust(options), questions, report, tokio::signal::ctrl_c()).await
+            Box::pin(linking::execute_approve(&approve, adjust(options), questions, report, tokio::signal::ctrl_c()))
+                .await
         }
         Command::Devices(devices) => {
-            devices::execute_devices(&devices, Client::open(adjust(options))?, report, prompt).await
+            Box::pin(devices::execute_devices(&devices, Client::open(adjust(options))?, report, prompt)).await
         }
         Command::Identity(command) => {
-            devices::execute_identity(&command, Client::open(adjust(options))?, report, prompt).await
+            Box::pin(devices::execute_identity(&command, Client::open(adjust(options))?, report, prompt)).await
         }
         Command::KeyPackages(KeyPackages::Publish(publish)) => {
             let count = publish.count()?;

@@ -64,7 +64,9 @@ impl Client {
         let mut session = self.own_session()?;
         if session.account().is_linked() {
             let longest_delay = self.longest_pseudonym_delay(&session.connection.server);
-            join_queuing_service(&mut session, longest_delay, self.options.key_packages, beginning, observer).await?;
+            let count = self.options.key_packages;
+            // On the heap: there is much of it, and it lasts.
+            Box::pin(join_queuing_service(&mut session, longest_delay, count, beginning, observer)).await?;
         }
         Registered::of(session.account())
     }

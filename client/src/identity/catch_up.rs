@@ -26,7 +26,8 @@ pub(crate) async fn catch_up(session: &mut Session<'_>) -> Result<(), Error> {
             }
         }
     }
-    follow(session).await
+    // On the heap: there is much of it, and much that calls it.
+    Box::pin(follow(session)).await
 }
 
 /// The same, with nothing under way.
@@ -41,7 +42,7 @@ pub(crate) async fn follow(session: &mut Session<'_>) -> Result<(), Error> {
             // What nobody can follow is over.
             Err(Error::Identity(IdentityFailure::Stuck { device })) if current_generation > position.generation => {
                 exclude(session, device.client_id.uuid)?;
-                enter_next(session).await?;
+                Box::pin(enter_next(session)).await?;
                 continue;
             }
             outcome => outcome?,
@@ -51,7 +52,7 @@ pub(crate) async fn follow(session: &mut Session<'_>) -> Result<(), Error> {
                 return Err(IdentityFailure::HistoryIncomplete.into());
             }
         } else if current_generation > position.generation {
-            enter_next(session).await?;
+            Box::pin(enter_next(session)).await?;
         } else {
             return Ok(());
         }

@@ -194,6 +194,28 @@ async fn a_record_key_that_is_not_the_users_any_more_costs_no_token_and_is_asked
 }
 
 #[tokio::test]
+async fn a_record_key_that_was_rotated_meanwhile_is_learned_from_the_others() {
+    let pair = cut_off_from("/v1/qs/users").await;
+    let laptop = pair.devices[1].another();
+    let linked = crate::testing::link(&laptop, &pair.devices[1], "laptop").await.unwrap();
+    let rotation = |device: &Device| device.account().own_secrets().unwrap().rotation;
+    let laptop = linked.client_id.to_string();
+    pair.client(1, Fuse::none()).unwrap().remove_device(&laptop, password()).await.unwrap();
+    assert_eq!((rotation(&pair.devices[0]), rotation(&pair.devices[1])), (0, 1));
+
+    let mut tablet = pair.client(0, Fuse::none()).unwrap();
+    tablet.join_queuing_service(|_| ()).await.unwrap();
+    // With the secrets comes another key for labels.
+    tablet.catch_up().await.unwrap();
+    drop(tablet);
+    pair.assert_reachable();
+    assert_eq!(rotation(&pair.devices[0]), 1);
+    let codes = [0, 1].map(|side| pair.client(side, Fuse::none()).unwrap().friendship_code().unwrap().to_text());
+    assert_eq!(codes[0], codes[1]);
+    assert_eq!(pair.client(0, Fuse::none()).unwrap().tokens().unwrap().available, 99);
+}
+
+#[tokio::test]
 async fn a_device_that_was_removed_before_it_was_known_never_will_be() {
     let pair = cut_off_from("/v1/as/tokens").await;
     let tablet = pair.devices[0].account().client_id().to_string();
