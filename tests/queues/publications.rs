@@ -87,7 +87,7 @@ async fn new_packages_take_the_place_of_those_before_and_the_queue_goes_on() {
     claim(&cloud, &alice).await;
     let published = alice.publish(&cloud, REGISTERED, 3).await;
     for expected in [&published[0], &published[1], &published[2], &published[2]] {
-        assert_eq!(claim(&cloud, &alice).await, [expected.clone()]);
+        assert_eq!(claim(&cloud, &alice).await, std::slice::from_ref(expected));
     }
     assert_eq!(cloud.send(&alice.writing_call(b"after")).await.status, 200);
     inbox.take(&cloud.send(&alice.fetching_call(&cloud, 0)).await.success());

@@ -200,14 +200,13 @@ impl Call {
     }
 }
 
-/// Sends all calls at once and gives their answers, in no order.
+/// Sends all calls at once and gives their answers, in the order of the calls.
 pub async fn all_at_once(cloud: &Arc<TestCloud>, calls: impl IntoIterator<Item = Call>) -> Vec<Answer> {
-    let mut tasks = tokio::task::JoinSet::new();
-    for call in calls {
+    let send = |call: Call| {
         let cloud = Arc::clone(cloud);
-        tasks.spawn(async move { cloud.send(&call).await });
-    }
-    tasks.join_all().await
+        tokio::spawn(async move { cloud.send(&call).await })
+    };
+    in_order(calls.into_iter().map(send).collect()).await
 }
 
 /// Sends all calls at once, each again for as long as it is told to, and gives their answers, in the order of the calls.
@@ -216,8 +215,12 @@ pub async fn all_at_once_until_answered(cloud: &Arc<TestCloud>, calls: impl Into
         let cloud = Arc::clone(cloud);
         tokio::spawn(async move { cloud.send_until_answered(&call).await })
     };
-    let mut answers = Vec::new();
-    for task in calls.into_iter().map(send).collect::<Vec<_>>() {
+    in_order(calls.into_iter().map(send).collect()).await
+}
+
+async fn in_order(sending: Vec<tokio::task::JoinHandle<Answer>>) -> Vec<Answer> {
+    let mut answers = Vec::with_capacity(sending.len());
+    for task in sending {
         answers.push(task.await.expect("to send a call does not panic"));
     }
     answers

@@ -11,7 +11,7 @@ use vestibule_tests::{Applicant, TestCloud, all_at_once, all_at_once_until_answe
 
 /// A cloud in which a client may take so many batches a day.
 async fn cloud_with(batches: u64) -> TestCloud {
-    TestCloud::start_with(|builder| builder.parameter("TokenBatchesPerClientAndTimeFrame", &batches.to_string())).await
+    TestCloud::start_with(|builder| builder.parameter("TokenBatchesPerClientAndTimeFrame", batches.to_string())).await
 }
 
 #[tokio::test]
