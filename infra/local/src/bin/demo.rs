@@ -1,5 +1,5 @@
 //! `cargo demo`: a local cloud in memory, two users who register on it and find each other, a second device of one of them,
-//! and what each service knows afterwards.
+//! a message to both, and what each service knows afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -11,8 +11,8 @@ use rand::rngs::OsRng;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use vestibule_client::{
-    Client, Deciding, Linked, LinkingInteraction, LinkingQuestion, LinkingStep, Options, Pairing, Password, Progress,
-    Registered, StageState, UserName,
+    Client, Deciding, FriendshipCode, Linked, LinkingInteraction, LinkingQuestion, LinkingStep, Options, Pairing,
+    Password, Progress, Registered, StageState, UserName,
 };
 use vestibule_local::{FUNCTIONS, LocalCloud, Service, ServiceCall};
 use vestibule_protocol::time::Timestamp;
@@ -100,13 +100,15 @@ async fn demonstrate(out: &mut (impl Write + Send)) -> Result<()> {
 
     writeln!(
         out,
-        "\n5. Bob registers too. Alice has shown him her friendship code, and he claims a KeyPackage of each of her devices."
+        "\n5. Bob registers too. Alice has shown him her friendship code, and he writes to each of her devices."
     )?;
     let laptop = Options::new(homes.path().join("laptop")).server(cloud.url().parse()?);
     register(&mut io::sink(), laptop.clone(), &"bob@localhost".parse()?, "laptop").await?;
     let code = alices.friendship_code()?.to_text();
     line(out, "friendship code", &format!("{}… ({} characters)", &code[..12], code.len()))?;
-    let claimed = Client::open(laptop)?.claim_key_packages(&code.parse()?).await?;
+    let mut bobs = Client::open(laptop)?;
+    let code: FriendshipCode = code.parse()?;
+    let claimed = bobs.claim_key_packages(&code).await?;
     if claimed.len() != on_both.len() {
         return Err("there is not one KeyPackage of each device".into());
     }
@@ -115,6 +117,7 @@ async fn demonstrate(out: &mut (impl Write + Send)) -> Result<()> {
         line(out, "KeyPackage", &claimed.key_package_ref.to_string())?;
         line(out, "last-resort", if claimed.is_last_resort { "yes" } else { "no: it is his alone" })?;
     }
+    write_to_both(out, &mut bobs, &code, [("phone", &mut alices), ("tablet", &mut tablet)]).await?;
     for (device, client) in [("phone", &alices), ("tablet", &tablet)] {
         let remaining = client.key_package_supply().await?.remaining;
         line(out, "left to be claimed", &format!("{remaining} of the {device}'s"))?;
@@ -209,6 +212,34 @@ impl LinkingInteraction for Person {
     fn decide<'a>(&'a mut self, _: &'a LinkingQuestion) -> Deciding<'a> {
         Box::pin(async { Ok(true) })
     }
+}
+
+/// Bob says something to alice, and reads it on each of her devices. It has paid for itself.
+async fn write_to_both(
+    out: &mut (impl Write + Send),
+    bobs: &mut Client,
+    code: &FriendshipCode,
+    alices: [(&str, &mut Client); 2],
+) -> Result<()> {
+    let text = "lunch at noon?";
+    let tokens = bobs.tokens()?.available;
+    let mut devices = 0;
+    bobs.send_message(code, text.parse()?, |sent| devices = sent.devices).await?;
+    line(
+        out,
+        "bob writes",
+        &format!("{text:?}, encrypted to {devices} devices, for {} tokens", tokens - bobs.tokens()?.available),
+    )?;
+    for (device, client) in alices {
+        let received = client.receive().await?;
+        let [message] = received.messages.as_slice() else { return Err("a device did not get the message".into()) };
+        if message.text.as_str() != text || message.from.user_name.as_str() != "bob@localhost" {
+            return Err("a device got another message".into());
+        }
+        line(out, device, &format!("{} says {:?}", message.from.user_name, message.text.as_str()))?;
+        client.acknowledge(message.sequence)?;
+    }
+    Ok(())
 }
 
 async fn list_devices(client: &mut Client) -> Result<Vec<String>> {
