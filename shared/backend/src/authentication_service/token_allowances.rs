@@ -2,7 +2,7 @@
 //!
 //! | pk | sk | attributes |
 //! |---|---|---|
-//! | `TOKENS#<user_name>` | `CLIENT#<client uuid>` | `version` N, `batches`: list of B ([`StoredBatch`]), `expires_at` N |
+//! | `TOKENS#<user_name>` | `CLIENT#<client uuid>` | `version` N, `batches`: list of B (`StoredBatch`), `expires_at` N |
 //!
 //! Time is divided into frames of one length, the same for everybody. A client may have so many batches in each. The answers
 //! of this frame and the one before are kept, so that the same request has the same answer and counts once, and so that
