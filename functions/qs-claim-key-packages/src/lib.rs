@@ -37,7 +37,7 @@ impl HttpFunction for QsClaimKeyPackages {
             records: QsRecords::new(environment)?,
             key_packages: KeyPackages::new(environment)?,
             signing: Secret::read(environment, "QS_SECRET").await?,
-            sealing: Secret::read(environment, "SEALING_SECRET").await?,
+            sealing: Secret::read(environment, "SEALING_QS_SECRET").await?,
             rate_limiter: RateLimiter::new(environment, "QS_TABLE")?,
             limit_per_source: Limit {
                 name: "claims per source and hour",
