@@ -10,6 +10,7 @@ mod identity;
 mod key_server;
 mod linking;
 mod permissions;
+mod processes;
 mod provisioning;
 mod queues;
 mod queuing_service;

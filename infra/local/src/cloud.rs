@@ -18,6 +18,7 @@ use crate::aws::secrets::Secrets;
 use crate::fault::Fault;
 use crate::http_api::{Delivery, HttpApi};
 use crate::lambda::{InvocationError, Lambda};
+use crate::lambda_service::{ColdStart, LambdaService};
 use crate::lifeline::Life;
 use crate::operator::Operator;
 use crate::service_call::ServiceCall;
@@ -31,6 +32,7 @@ use crate::websocket_api::{Disturbance, Transfer};
 pub struct LocalCloud {
     url: String,
     process_environment: Option<BTreeMap<String, String>>,
+    lambda_service: Option<Arc<LambdaService>>,
     operator: Operator,
     services: Arc<Services>,
     lambdas: Vec<Arc<Lambda>>,
@@ -191,6 +193,16 @@ impl LocalCloud {
     pub async fn invoke(&self, function: &str, event: Value) -> Result<Value, InvocationError> {
         let lambda = self.lambdas.iter().find(|lambda| lambda.name == function);
         lambda.ok_or_else(|| InvocationError::UnknownFunction(function.to_owned()))?.invoke(event).await
+    }
+
+    /// Starts a process of a function for one event, and ends it when it has answered, to see how long that takes.
+    ///
+    /// # Errors
+    /// [`InvocationError`] if there is no such function, it is not run as a process, or it gives no answer.
+    pub async fn cold_start(&self, function: &str, event: Value) -> Result<ColdStart, InvocationError> {
+        let unknown = || InvocationError::UnknownFunction(function.to_owned());
+        let service = self.lambda_service.as_ref().ok_or_else(unknown)?;
+        service.cold_start(function, &event).await.ok_or_else(unknown)?
     }
 
     /// The calls of functions to services that IAM let through, oldest first. Only the latest are remembered: see

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -15,6 +16,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::InvocationError;
 use crate::http_server;
 use crate::invoke_api::{FUNCTION_ERROR, PATH};
 use crate::lifeline::Lifeline;
@@ -38,6 +40,17 @@ pub(crate) struct LambdaService {
 struct Pool {
     program: Program,
     idle: Mutex<Vec<Sandbox>>,
+}
+
+/// How long a process took that was started for one event.
+#[derive(Clone, Debug)]
+pub struct ColdStart {
+    /// From its start until it asked for the event.
+    pub to_ready: Duration,
+    /// From its start until it had answered.
+    pub to_answer: Duration,
+    /// What it answered.
+    pub answer: Value,
 }
 
 /// What Lambda answers in place of a function, or what the function's runtime says went wrong.
@@ -115,6 +128,26 @@ impl LambdaService {
         let answer = sandbox.handle(event, pool.program.timeout).await?;
         pool.idle().push(sandbox);
         answer
+    }
+}
+
+impl LambdaService {
+    /// Starts a process for one event, ends it again, and says how long that took. None if there is no such function.
+    pub(crate) async fn cold_start(&self, name: &str, event: &Value) -> Option<Result<ColdStart, InvocationError>> {
+        let program = &self.functions.get(name)?.program;
+        let start = Instant::now();
+        let measured = async {
+            let mut sandbox = Sandbox::start(program, self.lifeline.clone()).await?;
+            let to_ready = start.elapsed();
+            let answer = sandbox.handle(event.to_string().into(), program.timeout).await??;
+            Ok((to_ready, start.elapsed(), answer))
+        };
+        let measured =
+            measured.await.map_err(|error: FunctionError| error.message).and_then(|(to_ready, to_answer, answer)| {
+                let answer = serde_json::from_slice(&answer).map_err(|error| error.to_string())?;
+                Ok(ColdStart { to_ready, to_answer, answer })
+            });
+        Some(measured.map_err(InvocationError::Failed))
     }
 }
 

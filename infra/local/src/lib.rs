@@ -39,6 +39,7 @@ pub use crate::fault::Fault;
 pub use crate::functions::{FUNCTIONS, FunctionEntry, Starting};
 pub use crate::http_api::Delivery;
 pub use crate::lambda::InvocationError;
+pub use crate::lambda_service::ColdStart;
 pub use crate::limits::{Limits, WebSocketLimits};
 pub use crate::operator::Operator;
 pub use crate::provision::provision;

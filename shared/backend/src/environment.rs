@@ -21,6 +21,14 @@ use vestibule_protocol::randomness::Randomness;
 
 use crate::Clock;
 
+/// Variables that Lambda sets and its runtime panics without. A function says so in a line of its own.
+const REQUIRED_BY_RUNTIME: [&str; 4] = [
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+];
+
 /// Why a function cannot start. It then answers nothing: a function without its keys or tables fails closed.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -96,6 +104,7 @@ impl Environment {
         let variables: BTreeMap<String, String> = std::env::vars().collect();
         let variable =
             |name: &str| variables.get(name).cloned().ok_or_else(|| StartError::MissingVariable(name.to_owned()));
+        REQUIRED_BY_RUNTIME.into_iter().try_for_each(|name| variable(name).map(drop))?;
         let credentials = Credentials::new(
             variable("AWS_ACCESS_KEY_ID")?,
             variable("AWS_SECRET_ACCESS_KEY")?,

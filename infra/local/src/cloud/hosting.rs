@@ -43,6 +43,8 @@ pub(super) struct Host<'a> {
     services: &'a Arc<Services>,
     urls: &'a Urls,
     invoke_api: Option<Arc<InvokeApi>>,
+    /// What runs the functions' processes.
+    pub(super) lambda_service: Option<Arc<LambdaService>>,
     /// What functions behind an Invoke API need to know.
     pub(super) process_environment: Option<BTreeMap<String, String>>,
 }
@@ -56,7 +58,7 @@ impl Settings {
         urls: &'a Urls,
         lifeline: &Lifeline,
     ) -> Result<Host<'a>, LocalCloudError> {
-        let host = Host { services, urls, invoke_api: None, process_environment: None };
+        let host = Host { services, urls, invoke_api: None, lambda_service: None, process_environment: None };
         match &self.hosting {
             Hosting::InThisProcess { .. } => Ok(host),
             Hosting::InvokeApi(url) => {
@@ -69,10 +71,11 @@ impl Settings {
                 let environment = self.environment_of_processes(&template.functions, &host, lifeline).await?;
                 let program = |function| self.program(function, directory, &environment, urls);
                 let programs = template.functions.iter().map(program).collect::<Result<_, _>>()?;
-                let service = LambdaService::new(programs, self.limits.payload_bytes, lifeline.clone());
+                let service = Arc::new(LambdaService::new(programs, self.limits.payload_bytes, lifeline.clone()));
                 let (listener, port) = listen(0).await?;
-                tokio::spawn(Arc::new(service).serve(listener));
-                Ok(Host { invoke_api: InvokeApi::at(&format!("http://127.0.0.1:{port}")), ..host })
+                tokio::spawn(Arc::clone(&service).serve(listener));
+                let invoke_api = InvokeApi::at(&format!("http://127.0.0.1:{port}"));
+                Ok(Host { invoke_api, lambda_service: Some(service), ..host })
             }
         }
     }

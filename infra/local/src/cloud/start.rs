@@ -85,6 +85,7 @@ impl LocalCloudBuilder {
         Ok(LocalCloud {
             url: format!("http://{authority}"),
             process_environment: host.process_environment,
+            lambda_service: host.lambda_service,
             websocket_urls: urls.by_logical_id,
             operator,
             services,

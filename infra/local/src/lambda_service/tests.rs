@@ -109,6 +109,18 @@ async fn a_process_is_kept_for_later_events_and_handles_one_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_cold_start_is_one_of_a_process_that_ends_with_it() {
+    let (_directory, cloud) = cloud().await;
+    let kept = act(&cloud, "tell process", "").await;
+    let start = cloud.cold_start("puppet", command("tell process", "")).await.unwrap();
+    let process = start.answer["body"].as_str().unwrap();
+    assert_ne!(process, kept);
+    assert!(has_ended(process) && Duration::ZERO < start.to_ready && start.to_ready < start.to_answer);
+    assert!(cloud.cold_start("marionette", json!({})).await.is_err());
+    assert!(puppet_cloud().start().await.unwrap().cold_start("puppet", json!({})).await.is_err());
+}
+
+#[tokio::test]
 async fn a_process_that_ends_fails_its_event_and_is_replaced() {
     let (_directory, cloud) = cloud().await;
     let first = act(&cloud, "tell process", "").await;
