@@ -92,6 +92,7 @@ async fn crowded(seed: u64, retention: Duration) -> (TestCloud, Vec<RendezvousCo
 
 #[tokio::test]
 async fn codes_are_wider_while_those_of_16_bits_are_crowded_and_narrow_again_after() {
+    left_out_in_processes!("it knows what seeded functions draw");
     let mut widest = 0;
     for seed in 0..8 {
         let (cloud, taken) = crowded(seed, RENDEZVOUS_RETENTION).await;
