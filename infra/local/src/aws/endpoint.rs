@@ -58,11 +58,11 @@ impl AwsEndpoint {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Box<dyn Error + Send + Sync>> {
-        let (mut parts, body) = request.into_parts();
-        let body = body.collect().await?.to_bytes();
-        let response = match self.caller(&parts.headers) {
+        let response = match self.caller(request.headers()) {
             Err(refusal) => refusal.into_response()?,
             Ok(caller) => {
+                let (mut parts, body) = request.into_parts();
+                let body = body.collect().await?.to_bytes();
                 if let Some(url) = url_on_aws(parts.uri.path()) {
                     parts.uri = url.parse()?;
                 }

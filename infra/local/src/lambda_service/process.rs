@@ -1,8 +1,8 @@
 //! The process of a function.
 
 use std::io::{self, BufRead, BufReader, PipeReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use tokio::sync::watch;
@@ -28,11 +28,11 @@ impl Process {
         drop(command);
         let (ended, ending) = watch::channel(None);
         let process = Self { child: Arc::clone(&child), ending };
-        let watch = move || {
+        let follow = move || {
             let last_line = log(output);
             ended.send_replace(Some(said_at_the_end(&child, last_line)));
         };
-        thread::Builder::new().name(program.name.clone()).spawn(watch)?;
+        thread::Builder::new().name(program.name.clone()).spawn(follow)?;
         Ok(process)
     }
 
@@ -69,8 +69,8 @@ fn said_at_the_end(child: &Mutex<Child>, last_line: Option<String>) -> String {
 }
 
 /// Kills a process that has not ended yet, and takes its exit status, without which the system would keep it.
-fn kill(child: &Mutex<Child>) -> Option<std::process::ExitStatus> {
-    let mut child: MutexGuard<'_, Child> = child.lock().unwrap_or_else(PoisonError::into_inner);
+fn kill(child: &Mutex<Child>) -> Option<ExitStatus> {
+    let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
     if let Ok(Some(status)) = child.try_wait() {
         return Some(status);
     }
