@@ -11,7 +11,7 @@ use vestibule_client::{
 };
 use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::symmetric::{FriendshipEncryptionKey, FriendshipToken};
-use vestibule_tests::TestCloud;
+use vestibule_tests::{TestCloud, left_out_in_processes};
 
 /// How many ordinary KeyPackages clients publish here: few, so that tests are fast.
 const KEY_PACKAGES: usize = 2;
@@ -111,6 +111,7 @@ async fn begin_registration(cloud: &TestCloud, home: &Path, user_name: &str) {
 
 #[tokio::test]
 async fn a_registration_that_waited_too_long_starts_over() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let home = tempfile::tempdir().unwrap();
     begin_registration(&cloud, home.path(), "alice@localhost").await;

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use vestibule_tests::TestCloud;
 
 mod queuing_vectors;
 mod vectors;
@@ -57,4 +58,31 @@ fn the_protocol_document_names_every_endpoint_and_problem() {
         let row = format!("| `{}` | {} |", problem_type.slug(), problem_type.status());
         assert!(document.contains(&row), "{row}");
     }
+}
+
+/// One event of each kind, with which a function can be invoked by hand. In this order: the ticket that connects is the one
+/// that was created.
+#[tokio::test]
+async fn the_events_are_such_as_functions_take() {
+    let events = [
+        ("http-get.json", "as-get-credentials", 200),
+        ("http-post.json", "rs-create", 201),
+        ("web-socket-connect.json", "rs-connect", 200),
+        // Nobody knows the id of the mailbox beforehand.
+        ("web-socket-message.json", "rs-relay", 404),
+        ("web-socket-disconnect.json", "rs-disconnect", 200),
+    ];
+    let cloud = TestCloud::start().await;
+    let directory = repository().join("docs/events");
+    for (file, function, status) in events {
+        let event = serde_json::from_slice(&std::fs::read(directory.join(file)).unwrap()).unwrap();
+        let answer = cloud.cloud.invoke(function, event).await.unwrap();
+        assert_eq!(answer["statusCode"], status, "{file}: {answer}");
+    }
+    let files = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut files: Vec<_> = files.collect();
+    files.sort();
+    let mut named = events.map(|(file, ..)| file);
+    named.sort_unstable();
+    assert_eq!(files, named);
 }

@@ -31,7 +31,7 @@ mod tokens;
 
 pub use applicant::Applicant;
 pub use clients::{no_login, removal_of};
-pub use cloud::{Answer, Call, TestCloud, all_at_once, all_at_once_until_answered, json_body};
+pub use cloud::{Answer, Call, TestCloud, all_at_once, all_at_once_until_answered, functions_directory, json_body};
 pub use key_server::{KeyServerUser, OpenedSession, altered_use, opening_call, response};
 pub use log::captured_log;
 pub use pseudonym::{Pseudonym, sign as sign_for_qs};

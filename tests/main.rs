@@ -12,6 +12,7 @@ mod linking;
 mod listening;
 mod messages;
 mod permissions;
+mod processes;
 mod provisioning;
 mod queues;
 mod queuing_service;

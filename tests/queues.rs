@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::time::{DAY, MONTH};
-use vestibule_tests::{Pseudonym, TestCloud};
+use vestibule_tests::{Pseudonym, TestCloud, left_out_in_processes};
 
 /// Alice at the queuing service.
 async fn alice(cloud: &TestCloud) -> Pseudonym {
@@ -64,6 +64,7 @@ async fn what_is_stored_is_what_the_documents_say() {
 
 #[tokio::test]
 async fn a_queue_lives_while_its_owner_fetches_and_expires_90_days_after_the_month_of_the_last_time() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     cloud.prolong_token_key();
     let mut alice = alice(&cloud).await;
@@ -85,6 +86,7 @@ async fn a_queue_lives_while_its_owner_fetches_and_expires_90_days_after_the_mon
 
 #[tokio::test]
 async fn a_queue_says_in_which_month_its_owner_was_there_and_no_more() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let alice = alice(&cloud).await;
     let first = cloud.now().start_of_month().saturating_add(MONTH);

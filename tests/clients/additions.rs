@@ -8,7 +8,7 @@ use vestibule_protocol::limits::{CLIENT_CONFIRMATION_TIME, MAX_CLIENT_REQUEST_LE
 use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::signed::Verified;
 use vestibule_protocol::time::DAY;
-use vestibule_tests::{Applicant, Call, json_body};
+use vestibule_tests::{Applicant, Call, json_body, left_out_in_processes};
 
 use super::household::Household;
 
@@ -37,6 +37,7 @@ async fn a_client_that_was_added_has_the_credential_asked_for_and_an_hour() {
 
 #[tokio::test]
 async fn the_same_request_again_gets_the_same_answer_and_changes_nothing() {
+    left_out_in_processes!("it moves the clock");
     let household = Household::unconfirmed().await;
     let Household { cloud, phone, laptop } = &household;
     let first = cloud.send(&phone.adding_call(cloud, laptop)).await;
@@ -114,6 +115,7 @@ async fn a_validity_that_is_not_to_be_signed_is_refused() {
 
 #[tokio::test]
 async fn nobody_but_a_client_of_the_user_adds_one() {
+    left_out_in_processes!("it moves the clock");
     let household = Household::new().await;
     let Household { cloud, phone, laptop } = &household;
     let bob = Applicant::new(cloud, "bob@localhost", 9).await.register(cloud).await;

@@ -5,11 +5,13 @@ use std::time::Duration;
 use vestibule_protocol::limits::{CLIENT_CONFIRMATION_TIME, MAX_CLIENTS};
 use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::time::DAY;
+use vestibule_tests::left_out_in_processes;
 
 use super::household::Household;
 
 #[tokio::test]
 async fn a_client_lapses_after_an_hour_and_not_before() {
+    left_out_in_processes!("it moves the clock");
     let household = Household::unconfirmed().await;
     let Household { cloud, phone, laptop } = &household;
     cloud.cloud.clock().advance(CLIENT_CONFIRMATION_TIME - Duration::from_secs(1));
@@ -25,6 +27,7 @@ async fn a_client_lapses_after_an_hour_and_not_before() {
 
 #[tokio::test]
 async fn a_lapsed_client_can_be_added_again_as_it_was() {
+    left_out_in_processes!("it moves the clock");
     let household = Household::unconfirmed().await;
     let Household { cloud, phone, laptop } = &household;
     cloud.cloud.clock().advance(CLIENT_CONFIRMATION_TIME);
@@ -38,6 +41,7 @@ async fn a_lapsed_client_can_be_added_again_as_it_was() {
 
 #[tokio::test]
 async fn the_id_of_a_lapsed_client_is_not_anothers() {
+    left_out_in_processes!("it moves the clock");
     let household = Household::unconfirmed().await;
     let Household { cloud, phone, laptop } = &household;
     cloud.cloud.clock().advance(CLIENT_CONFIRMATION_TIME);
@@ -52,6 +56,7 @@ async fn the_id_of_a_lapsed_client_is_not_anothers() {
 
 #[tokio::test]
 async fn lapsed_clients_leave_room_for_others() {
+    left_out_in_processes!("it moves the clock");
     let household = Household::new().await;
     let Household { cloud, phone, laptop } = &household;
     for seed in 0..MAX_CLIENTS as u64 - 1 {
@@ -64,6 +69,7 @@ async fn lapsed_clients_leave_room_for_others() {
 
 #[tokio::test]
 async fn a_confirmed_client_does_not_lapse() {
+    left_out_in_processes!("it moves the clock");
     let household = Household::confirmed().await;
     let Household { cloud, phone, laptop } = &household;
     cloud.cloud.clock().advance(2 * CLIENT_CONFIRMATION_TIME);

@@ -6,7 +6,7 @@ use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::endpoint::{InitiateLogin, InitiateLoginRequest};
 use vestibule_protocol::login::{LoginOperation, LoginProof};
 use vestibule_protocol::problem::ProblemType;
-use vestibule_tests::{Applicant, Call, KeyServerUser, TestCloud, json_body, removal_of};
+use vestibule_tests::{Applicant, Call, KeyServerUser, TestCloud, json_body, left_out_in_processes, removal_of};
 
 use super::household::Household;
 
@@ -92,6 +92,7 @@ async fn what_was_sealed_for_something_else_is_no_login() {
 
 #[tokio::test]
 async fn a_login_is_over_after_a_minute() {
+    left_out_in_processes!("it moves the clock");
     let mut household = Household::confirmed().await;
     let operation = removal_of(&household.laptop);
     let login = household.phone.log_in(&household.cloud, operation).await;
@@ -170,6 +171,7 @@ async fn a_login_is_begun_by_the_client_that_it_names() {
 
 #[tokio::test]
 async fn logins_of_a_client_are_counted_and_those_of_strangers_do_not_count() {
+    left_out_in_processes!("it moves the clock");
     let start = |builder: vestibule_local::LocalCloudBuilder| {
         builder.parameter("LoginsPerClientAndHour", "3").parameter("LoginsPerNameAndHour", "1")
     };

@@ -18,7 +18,7 @@ use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::rendezvous::RendezvousCode;
 use vestibule_protocol::request_signature::Service;
 use vestibule_tests::rendezvous::ticket;
-use vestibule_tests::{Applicant, Call, TestCloud, json_body, no_login, opening_call};
+use vestibule_tests::{Applicant, Call, TestCloud, json_body, left_out_in_processes, no_login, opening_call};
 
 use super::household::Household;
 
@@ -101,6 +101,7 @@ async fn an_unconfirmed_client_is_refused_everywhere() {
 
 #[tokio::test]
 async fn a_lapsed_client_is_refused_everywhere() {
+    left_out_in_processes!("it moves the clock");
     let mut household = Household::unconfirmed().await;
     household.cloud.cloud.clock().advance(CLIENT_CONFIRMATION_TIME);
     assert_refused(&mut household, ProblemType::ClientUnknown).await;

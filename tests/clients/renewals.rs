@@ -2,7 +2,7 @@
 
 use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::time::DAY;
-use vestibule_tests::TestCloud;
+use vestibule_tests::{TestCloud, left_out_in_processes};
 
 use super::household::Household;
 
@@ -18,6 +18,7 @@ async fn stored_credential(cloud: &TestCloud, household: &Household) -> serde_js
 
 #[tokio::test]
 async fn a_renewed_credential_takes_the_place_of_the_old_one() {
+    left_out_in_processes!("it moves the clock");
     let mut household = Household::new().await;
     let before = household.cloud.state().await;
     after_days(&mut household, 60).await;
@@ -34,6 +35,7 @@ async fn a_renewed_credential_takes_the_place_of_the_old_one() {
 
 #[tokio::test]
 async fn a_credential_is_renewed_even_after_it_has_expired() {
+    left_out_in_processes!("it moves the clock");
     let mut household = Household::new().await;
     after_days(&mut household, 100).await;
     let Household { cloud, phone, .. } = &household;
@@ -42,6 +44,7 @@ async fn a_credential_is_renewed_even_after_it_has_expired() {
 
 #[tokio::test]
 async fn an_old_renewal_takes_nothing_back() {
+    left_out_in_processes!("it moves the clock");
     let mut household = Household::new().await;
     let first = household.phone.requested.clone();
     after_days(&mut household, 1).await;
@@ -67,6 +70,7 @@ async fn an_old_renewal_takes_nothing_back() {
 
 #[tokio::test]
 async fn a_credential_is_renewed_for_the_same_key_by_the_client_itself() {
+    left_out_in_processes!("it moves the clock");
     let mut household = Household::confirmed().await;
     after_days(&mut household, 30).await;
     let Household { cloud, phone, laptop } = &household;
@@ -81,6 +85,7 @@ async fn a_credential_is_renewed_for_the_same_key_by_the_client_itself() {
 
 #[tokio::test]
 async fn a_client_renews_itself_though_the_user_can_have_no_more() {
+    left_out_in_processes!("it moves the clock");
     let mut household = Household::new().await;
     for seed in 100..109 {
         let client = household.phone.another(&household.cloud, seed).await;

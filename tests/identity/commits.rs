@@ -3,8 +3,8 @@
 use vestibule_protocol::endpoint::{CommitIdentityResponse, IdentityPosition};
 use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::time::DAY;
-use vestibule_tests::TestCloud;
 use vestibule_tests::identity::Device;
+use vestibule_tests::{TestCloud, left_out_in_processes};
 
 use super::members::Members;
 
@@ -82,6 +82,7 @@ async fn a_client_that_was_removed_is_removed_from_the_identity() {
 
 #[tokio::test]
 async fn clients_that_lapsed_or_were_withdrawn_are_removed_from_the_identity() {
+    left_out_in_processes!("it moves the clock");
     let Members { cloud, mut phone, .. } = Members::new().await;
     let withdrawn = phone.welcome(&cloud, 3).await;
     let answer = cloud.send(&phone.client.removing_call(&cloud, &withdrawn.client, None)).await;
@@ -98,6 +99,7 @@ async fn clients_that_lapsed_or_were_withdrawn_are_removed_from_the_identity() {
 
 #[tokio::test]
 async fn a_renewed_credential_goes_into_the_leaf_and_the_old_one_may_stay() {
+    left_out_in_processes!("it moves the clock");
     let Members { cloud, mut phone, .. } = Members::new().await;
     cloud.cloud.clock().advance(60 * DAY);
     let (_, intermediate) = cloud.credentials().await;

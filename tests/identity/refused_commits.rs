@@ -9,7 +9,7 @@ use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::signed::Verified;
 use vestibule_protocol::time::DAY;
 use vestibule_tests::identity::Device;
-use vestibule_tests::{Applicant, Call, json_body};
+use vestibule_tests::{Applicant, Call, json_body, left_out_in_processes};
 
 use super::members::Members;
 
@@ -160,6 +160,7 @@ async fn a_client_confirms_itself_with_the_credential_issued_to_it() {
 
 #[tokio::test]
 async fn a_lapsed_client_does_not_confirm_itself_any_more() {
+    left_out_in_processes!("it moves the clock");
     let mut members = Members::new().await;
     let mut tablet = members.phone.welcome(&members.cloud, 3).await;
     let prepared = tablet.prepare_update();
@@ -181,6 +182,7 @@ async fn a_withdrawn_client_does_not_confirm_itself_any_more() {
 
 #[tokio::test]
 async fn nobody_is_added_but_an_unconfirmed_client_with_the_credential_issued_to_it() {
+    left_out_in_processes!("it moves the clock");
     let mut members = Members::new().await;
     let cloud = &members.cloud;
     // Never added at the service; with a credential that nobody issued; another user's.
@@ -254,6 +256,7 @@ async fn a_path_swaps_no_credential_but_for_the_current_one() {
 
 #[tokio::test]
 async fn a_credential_that_was_renewed_since_is_not_put_back() {
+    left_out_in_processes!("it moves the clock");
     let mut members = Members::new().await;
     let first = members.phone.client_credential.clone();
     for _ in 0..2 {

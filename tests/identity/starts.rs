@@ -5,7 +5,7 @@ use vestibule_protocol::endpoint::{CommitIdentityRequest, CommitIdentityResponse
 use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::time::DAY;
 use vestibule_tests::identity::{Device, identity_call};
-use vestibule_tests::{Applicant, Call, TestCloud};
+use vestibule_tests::{Applicant, Call, TestCloud, left_out_in_processes};
 
 use super::members::problem_with;
 
@@ -89,6 +89,7 @@ async fn a_start_of_anything_else_is_refused() {
 
 #[tokio::test]
 async fn an_identity_begins_with_the_clients_current_credential() {
+    left_out_in_processes!("it moves the clock");
     let (cloud, mut phone) = registered().await;
     let (_, before) = phone.start(1, None);
     cloud.cloud.clock().advance(DAY);

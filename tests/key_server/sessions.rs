@@ -7,7 +7,9 @@ use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::endpoint::{OpenSessionRequest, SessionPath, UseSession};
 use vestibule_protocol::key_server::{ReadAuditLog, Request, RetrieveStorageKey, SessionId, SessionKind, StorageKey};
 use vestibule_protocol::problem::ProblemType;
-use vestibule_tests::{Call, KeyServerUser, TestCloud, all_at_once, altered_use, json_body, opening_call, response};
+use vestibule_tests::{
+    Call, KeyServerUser, TestCloud, all_at_once, altered_use, json_body, left_out_in_processes, opening_call, response,
+};
 
 async fn alice(cloud: &TestCloud) -> KeyServerUser {
     let mut alice = KeyServerUser::new(cloud, "alice@localhost", 1).await;
@@ -17,6 +19,7 @@ async fn alice(cloud: &TestCloud) -> KeyServerUser {
 
 #[tokio::test]
 async fn the_same_request_gets_the_same_answer_for_sixty_seconds() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let mut alice = alice(&cloud).await;
     let (_, call) = alice.open::<Request>(&cloud).await.send(RetrieveStorageKey);
@@ -34,6 +37,7 @@ async fn the_same_request_gets_the_same_answer_for_sixty_seconds() {
 
 #[tokio::test]
 async fn a_session_that_was_not_used_in_time_is_over() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let mut alice = alice(&cloud).await;
     let (_, call) = alice.open::<Request>(&cloud).await.send(RetrieveStorageKey);

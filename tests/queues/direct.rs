@@ -11,7 +11,7 @@ use vestibule_protocol::endpoint::{
 };
 use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::time::DAY;
-use vestibule_tests::{Applicant, Call, TestCloud, all_at_once};
+use vestibule_tests::{Applicant, Call, TestCloud, all_at_once, left_out_in_processes};
 
 async fn alice(cloud: &TestCloud) -> Applicant {
     Applicant::new(cloud, "alice@localhost", 1).await.register(cloud).await
@@ -91,6 +91,7 @@ async fn of_many_who_claim_at_once_no_two_get_the_same_package_but_the_last() {
 
 #[tokio::test]
 async fn nobody_is_given_a_package_that_is_not_valid_any_more_or_of_somebody_who_is_not_there() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let alice = alice(&cloud).await;
     let nobody =

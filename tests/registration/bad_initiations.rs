@@ -9,7 +9,7 @@ use vestibule_protocol::limits::MAX_INITIATE_REGISTRATION_LENGTH;
 use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::signed::Verified;
 use vestibule_protocol::time::DAY;
-use vestibule_tests::{Answer, Applicant, Call, TestCloud, json_body};
+use vestibule_tests::{Answer, Applicant, Call, TestCloud, json_body, left_out_in_processes};
 
 /// Sends a body and checks that it leaves nothing behind, not even a count.
 async fn refused(cloud: &TestCloud, call: Call) -> Answer {
@@ -215,6 +215,7 @@ async fn a_taken_name_is_refused_at_once() {
 
 #[tokio::test]
 async fn a_source_that_used_up_its_allowance_is_told_when_to_come_back() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start_with(|builder| builder.parameter("RegistrationsPerSourceAndHour", "2")).await;
     let mut alice = Applicant::new(&cloud, "alice@localhost", 1).await;
     let body = json_body(&alice.initiation());

@@ -9,10 +9,11 @@ use rand::seq::SliceRandom as _;
 use vestibule_local::Delivery;
 use vestibule_protocol::endpoint::{GetCredentials, InitiateRegistration};
 use vestibule_protocol::problem::ProblemType;
-use vestibule_tests::{Applicant, Call, TestCloud, all_at_once, json_body};
+use vestibule_tests::{Applicant, Call, TestCloud, all_at_once, json_body, left_out_in_processes};
 
 #[tokio::test]
 async fn the_same_finish_gets_the_same_answer_even_after_the_fifteen_minutes() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let mut alice = Applicant::new(&cloud, "alice@localhost", 1).await;
     let completion = alice.initiate(&cloud).await;

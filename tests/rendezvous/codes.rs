@@ -12,7 +12,7 @@ use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::randomness::Randomness;
 use vestibule_protocol::rendezvous::{MailboxId, RENDEZVOUS_CODE_BITS, RendezvousCode};
 use vestibule_tests::rendezvous::{creating_call, ticket};
-use vestibule_tests::{Applicant, Call, TestCloud, all_at_once};
+use vestibule_tests::{Applicant, Call, TestCloud, all_at_once, left_out_in_processes};
 
 #[tokio::test]
 async fn a_new_device_is_given_a_code_of_16_bits_for_ten_minutes() {
@@ -27,6 +27,7 @@ async fn a_new_device_is_given_a_code_of_16_bits_for_ten_minutes() {
 
 #[tokio::test]
 async fn the_same_ticket_again_gets_the_same_answer() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let call = creating_call(&ticket(1));
     let first = cloud.send(&call).await;
@@ -91,6 +92,7 @@ async fn crowded(seed: u64, retention: Duration) -> (TestCloud, Vec<RendezvousCo
 
 #[tokio::test]
 async fn codes_are_wider_while_those_of_16_bits_are_crowded_and_narrow_again_after() {
+    left_out_in_processes!("it knows what seeded functions draw");
     let mut widest = 0;
     for seed in 0..8 {
         let (cloud, taken) = crowded(seed, RENDEZVOUS_RETENTION).await;
@@ -106,6 +108,7 @@ async fn codes_are_wider_while_those_of_16_bits_are_crowded_and_narrow_again_aft
 
 #[tokio::test]
 async fn a_code_rests_after_its_life_and_is_then_given_out_again() {
+    left_out_in_processes!("it moves the clock");
     assert!(RENDEZVOUS_RETENTION > 2 * RENDEZVOUS_LIFETIME);
     let (cloud, codes) = crowded(1, RENDEZVOUS_RETENTION).await;
     cloud.cloud.clock().advance(RENDEZVOUS_RETENTION - Duration::from_secs(1));
@@ -118,6 +121,7 @@ async fn a_code_rests_after_its_life_and_is_then_given_out_again() {
 
 #[tokio::test]
 async fn a_ticket_that_was_forgotten_begins_anew() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let first = cloud.new_device(1).await;
     cloud.cloud.clock().advance(RENDEZVOUS_RETENTION);
@@ -127,6 +131,7 @@ async fn a_ticket_that_was_forgotten_begins_anew() {
 
 #[tokio::test]
 async fn one_source_gets_so_many_codes_in_an_hour() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start_with(|builder| builder.parameter("RendezvousPerSourceAndHour", "3")).await;
     for seed in 0..3 {
         cloud.new_device(seed).await;

@@ -4,13 +4,14 @@ use vestibule_local::template::RouteKey;
 use vestibule_local::{Disturbance, Fault, TransferKind};
 use vestibule_protocol::limits::RENDEZVOUS_RETENTION;
 use vestibule_protocol::rendezvous::frame::{DeviceFrame, RelayFrame};
-use vestibule_tests::TestCloud;
 use vestibule_tests::rendezvous::{Seen, connect, message, passed_on, ticket};
+use vestibule_tests::{TestCloud, left_out_in_processes};
 
 use super::cloud_with_pair;
 
 #[tokio::test]
 async fn only_a_ticket_lets_in() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let new = cloud.new_device(1).await;
     let unknown = ticket(2).to_subprotocols();

@@ -5,7 +5,7 @@ use vestibule_local::Fault;
 use vestibule_protocol::limits::RENDEZVOUS_LIFETIME;
 use vestibule_protocol::rendezvous::frame::{DeviceFrame, MailboxOutcome, RelayFrame};
 use vestibule_tests::rendezvous::{Link, Seat, message};
-use vestibule_tests::{Applicant, TestCloud};
+use vestibule_tests::{Applicant, TestCloud, left_out_in_processes};
 
 /// A pair that is connected and has stored a message each.
 async fn connected() -> (TestCloud, [Seat; 2], [Link; 2]) {
@@ -102,6 +102,7 @@ async fn to_give_up_needs_no_resume() {
 
 #[tokio::test]
 async fn time_is_up_for_both_as_soon_as_one_says_a_word() {
+    left_out_in_processes!("it moves the clock");
     let (cloud, seats, [mut link, mut peer]) = connected().await;
     cloud.cloud.clock().advance(RENDEZVOUS_LIFETIME);
     peer.send(message(1, b"one")).await;
@@ -112,6 +113,7 @@ async fn time_is_up_for_both_as_soon_as_one_says_a_word() {
 
 #[tokio::test]
 async fn a_device_that_nobody_joined_was_lonely() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let new = cloud.new_device(1).await;
     let (mut link, _) = new.resume(&cloud, 0).await;

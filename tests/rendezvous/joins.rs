@@ -9,7 +9,7 @@ use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::rendezvous::RendezvousCode;
 use vestibule_protocol::rendezvous::frame::{DeviceFrame, MailboxOutcome, RelayFrame};
 use vestibule_tests::rendezvous::{message, ticket};
-use vestibule_tests::{Applicant, Call, TestCloud, all_at_once};
+use vestibule_tests::{Applicant, Call, TestCloud, all_at_once, left_out_in_processes};
 
 async fn alice(cloud: &TestCloud) -> Applicant {
     Applicant::new(cloud, "alice@localhost", 1).await.register(cloud).await
@@ -17,6 +17,7 @@ async fn alice(cloud: &TestCloud) -> Applicant {
 
 #[tokio::test]
 async fn a_client_joins_and_the_mailbox_lasts_ten_minutes_from_then() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let alice = alice(&cloud).await;
     let new = cloud.new_device(1).await;
@@ -35,6 +36,7 @@ async fn a_client_joins_and_the_mailbox_lasts_ten_minutes_from_then() {
 
 #[tokio::test]
 async fn the_same_ticket_again_joins_the_same_mailbox_and_another_is_refused() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let alice = alice(&cloud).await;
     let new = cloud.new_device(1).await;
@@ -69,6 +71,7 @@ async fn of_many_tickets_at_once_one_joins() {
 
 #[tokio::test]
 async fn unknown_expired_and_given_up_codes_are_told_apart() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let alice = alice(&cloud).await;
     let new = cloud.new_device(1).await;

@@ -1,6 +1,7 @@
 //! A local cloud for a test, and raw requests to it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rand::SeedableRng as _;
@@ -19,6 +20,31 @@ use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::randomness::Randomness;
 use vestibule_protocol::request_signature::{self, CoveredRequest, SignatureFields};
 use vestibule_protocol::time::{DAY, Timestamp};
+
+/// Where the binaries of the functions are, if the tests are to run them as processes: the value of the environment variable
+/// `VESTIBULE_FUNCTIONS`, below the repository unless it is absolute.
+///
+/// ```console
+/// $ cargo build --workspace --bins
+/// $ VESTIBULE_FUNCTIONS=target/debug cargo test -p vestibule-tests
+/// ```
+pub fn functions_directory() -> Option<PathBuf> {
+    let repository =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are in a directory of it");
+    std::env::var_os("VESTIBULE_FUNCTIONS").map(|directory| repository.join(directory))
+}
+
+/// Leaves a test out where the functions are processes, which have the system's clock and randomness and logs of their own.
+/// Says so, and why.
+#[macro_export]
+macro_rules! left_out_in_processes {
+    ($because:literal) => {
+        if $crate::functions_directory().is_some() {
+            eprintln!("left out, for the functions are processes: {}", $because);
+            return;
+        }
+    };
+}
 
 /// A local cloud in memory with a clock that stands still. Two of them have the same keys, so that what is stored in one
 /// can be compared with what is stored in the other.
@@ -69,13 +95,20 @@ impl TestCloud {
             .provision(|operator| async move {
                 vestibule_local::provision(&operator, &mut StdRng::seed_from_u64(Self::KEY_SEED)).await
             });
+        let builder = match functions_directory() {
+            Some(directory) => builder.processes(directory),
+            None => builder,
+        };
         let cloud = change(builder).start().await.expect("the local cloud starts");
         Self { cloud, http: http_client() }
     }
 
     /// A clock that shows the same time in every cloud of this process: 12:00 UTC of today. Signatures and lifetimes are
-    /// judged by it, so what is stored does not depend on when a cloud was started.
+    /// judged by it, so what is stored does not depend on when a cloud was started. Processes have the system's.
     pub fn common_clock() -> Clock {
+        if functions_directory().is_some() {
+            return Clock::system();
+        }
         Clock::manual(Timestamp::now().start_of_day().saturating_add(DAY / 2))
     }
 

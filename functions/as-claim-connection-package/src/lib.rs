@@ -35,7 +35,7 @@ impl HttpFunction for AsClaimConnectionPackage {
             clock: environment.clock().clone(),
             clients: ClientSets::new(environment)?,
             connection_packages: ConnectionPackages::new(environment)?,
-            sealing: Secret::read(environment, "SEALING_SECRET").await?,
+            sealing: Secret::read(environment, "SEALING_AS_SECRET").await?,
             rate_limiter: RateLimiter::new(environment, "AS_TABLE")?,
             limit_per_source: Limit {
                 name: "connection packages per source and hour",

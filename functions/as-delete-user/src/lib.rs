@@ -34,7 +34,7 @@ impl HttpFunction for AsDeleteUser {
             clock: environment.clock().clone(),
             clients: ClientSets::new(environment)?,
             deletions: UserDeletions::new(environment)?,
-            sealing: Secret::read(environment, "SEALING_SECRET").await?,
+            sealing: Secret::read(environment, "SEALING_AS_SECRET").await?,
         })
     }
 

@@ -30,7 +30,7 @@ impl HttpFunction for AsEnqueue {
         Ok(Self {
             clock: environment.clock().clone(),
             queues: Queues::new(environment, "AS_QUEUE_TABLE")?,
-            sealing: Secret::read(environment, "SEALING_SECRET").await?,
+            sealing: Secret::read(environment, "SEALING_AS_SECRET").await?,
             rate_limiter: RateLimiter::new(environment, "AS_TABLE")?,
             limit: Limit {
                 name: "direct messages per source and hour",

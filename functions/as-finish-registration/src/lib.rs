@@ -40,7 +40,7 @@ impl HttpFunction for AsFinishRegistration {
             users: UserRecords::new(environment)?,
             queue_table: environment.variable("AS_QUEUE_TABLE")?.to_owned(),
             signing: Secret::read(environment, "AS_SIGNING_SECRET").await?,
-            sealing: Secret::read(environment, "SEALING_SECRET").await?,
+            sealing: Secret::read(environment, "SEALING_AS_SECRET").await?,
         })
     }
 

@@ -41,7 +41,7 @@ impl HttpFunction for AsInitiateLogin {
             clients: Clients::new(environment)?,
             passwords: Passwords::new(environment)?,
             opaque: Secret::read(environment, "OPAQUE_SECRET").await?,
-            sealing: Secret::read(environment, "SEALING_SECRET").await?,
+            sealing: Secret::read(environment, "SEALING_AS_SECRET").await?,
             login_limits: LoginLimits::new(environment)?,
         })
     }

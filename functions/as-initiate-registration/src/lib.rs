@@ -42,7 +42,7 @@ impl HttpFunction for AsInitiateRegistration {
             users: UserRecords::new(environment)?,
             signing: Secret::read(environment, "AS_SIGNING_SECRET").await?,
             opaque: Secret::read(environment, "OPAQUE_SECRET").await?,
-            sealing: Secret::read(environment, "SEALING_SECRET").await?,
+            sealing: Secret::read(environment, "SEALING_AS_SECRET").await?,
             rate_limiter: RateLimiter::new(environment, "AS_TABLE")?,
             limit: Limit {
                 name: "registrations per source and hour",

@@ -35,7 +35,7 @@ impl HttpFunction for AsRemoveClient {
             clock: environment.clock().clone(),
             clients: ClientSets::new(environment)?,
             removals: ClientRemovals::new(environment)?,
-            sealing: Secret::read(environment, "SEALING_SECRET").await?,
+            sealing: Secret::read(environment, "SEALING_AS_SECRET").await?,
         })
     }
 

@@ -38,7 +38,7 @@ impl HttpFunction for AsResetIdentity {
             clock: environment.clock().clone(),
             clients: ClientSets::new(environment)?,
             identities: Identities::new(environment)?,
-            sealing: Secret::read(environment, "SEALING_SECRET").await?,
+            sealing: Secret::read(environment, "SEALING_AS_SECRET").await?,
         })
     }
 

@@ -49,7 +49,7 @@ impl HttpFunction for KsOpenSession {
             passwords: Passwords::new(environment)?,
             sessions: NewSessions::new(environment)?,
             opaque: Secret::read(environment, "OPAQUE_SECRET").await?,
-            sealing: Secret::read(environment, "SEALING_SECRET").await?,
+            sealing: Secret::read(environment, "SEALING_KS_SECRET").await?,
             login_limits: LoginLimits::new(environment)?,
             rate_limiter: RateLimiter::new(environment, "KS_SESSION_TABLE")?,
             limit: Limit {

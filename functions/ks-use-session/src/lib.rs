@@ -31,7 +31,7 @@ impl HttpFunction for KsUseSession {
             clock: environment.clock().clone(),
             sessions: Sessions::new(environment)?,
             audit_log: AuditLog::new(environment)?,
-            sealing: Secret::read(environment, "SEALING_SECRET").await?,
+            sealing: Secret::read(environment, "SEALING_KS_SECRET").await?,
         })
     }
 

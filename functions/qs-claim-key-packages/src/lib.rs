@@ -42,7 +42,7 @@ impl HttpFunction for QsClaimKeyPackages {
             key_packages: KeyPackages::new(environment)?,
             redemption: Redemption::new(environment, Service::Queuing, "QS_TABLE").await?,
             signing: Secret::read(environment, "QS_SECRET").await?,
-            sealing: Secret::read(environment, "SEALING_SECRET").await?,
+            sealing: Secret::read(environment, "SEALING_QS_SECRET").await?,
             rate_limiter: RateLimiter::new(environment, "QS_TABLE")?,
             limit_per_source: Limit {
                 name: "claims per source and hour",

@@ -39,7 +39,7 @@ impl HttpFunction for QsCreateUser {
             records: QsRecords::new(environment)?,
             queue_table: environment.variable("QS_QUEUE_TABLE")?.to_owned(),
             redemption: Redemption::new(environment, Service::Queuing, "QS_TABLE").await?,
-            sealing: Secret::read(environment, "SEALING_SECRET").await?,
+            sealing: Secret::read(environment, "SEALING_QS_SECRET").await?,
             rate_limiter: RateLimiter::new(environment, "QS_TABLE")?,
             limit: Limit {
                 name: "QS users per source and hour",

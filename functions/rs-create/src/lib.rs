@@ -31,7 +31,7 @@ impl HttpFunction for RsCreate {
             randomness: environment.randomness().clone(),
             meetings: Meetings::new(environment)?,
             relay_url: environment.variable("RELAY_URL")?.to_owned(),
-            sealing: Secret::read(environment, "SEALING_SECRET").await?,
+            sealing: Secret::read(environment, "SEALING_RS_SECRET").await?,
             rate_limiter: RateLimiter::new(environment, "RS_TABLE")?,
             limit: Limit {
                 name: "rendezvous per source and hour",

@@ -39,7 +39,7 @@ impl HttpFunction for RsJoin {
             clients: Clients::new(environment)?,
             meetings: Meetings::new(environment)?,
             relay_url: environment.variable("RELAY_URL")?.to_owned(),
-            sealing: Secret::read(environment, "SEALING_SECRET").await?,
+            sealing: Secret::read(environment, "SEALING_RS_SECRET").await?,
             rate_limiter: RateLimiter::new(environment, "RS_TABLE")?,
             limit: Limit {
                 name: "joins per client and hour",

@@ -8,6 +8,7 @@ use serde_json::Value;
 use vestibule_backend::{Clock, StartError};
 
 mod builder;
+mod hosting;
 mod start;
 
 pub use self::builder::LocalCloudBuilder;
@@ -17,6 +18,7 @@ use crate::aws::secrets::Secrets;
 use crate::fault::Fault;
 use crate::http_api::{Delivery, HttpApi};
 use crate::lambda::{InvocationError, Lambda};
+use crate::lambda_service::{ColdStart, LambdaService};
 use crate::lifeline::Life;
 use crate::operator::Operator;
 use crate::service_call::ServiceCall;
@@ -29,6 +31,8 @@ use crate::websocket_api::{Disturbance, Transfer};
 #[derive(Debug)]
 pub struct LocalCloud {
     url: String,
+    process_environment: Option<BTreeMap<String, String>>,
+    lambda_service: Option<Arc<LambdaService>>,
     operator: Operator,
     services: Arc<Services>,
     lambdas: Vec<Arc<Lambda>>,
@@ -58,6 +62,25 @@ pub enum LocalCloudError {
         /// Why.
         source: StartError,
     },
+    /// There is no binary of a function.
+    #[error("there is no binary of the function {function} in {}; build it with cargo build --workspace --bins", directory.display())]
+    NoBinary {
+        /// Its name.
+        function: String,
+        /// Where it should be.
+        directory: PathBuf,
+    },
+    /// Functions that are to share an environment cannot.
+    #[error(
+        "the variable {0} has another value in one function than in another, and processes share their environment"
+    )]
+    AmbiguousVariable(String),
+    /// The URL of an Invoke API is none.
+    #[error("{0} is not the URL of a Lambda Invoke API on this machine, such as http://127.0.0.1:9000")]
+    NoInvokeApi(String),
+    /// What is said of functions in processes goes with the embedded DynamoDB only.
+    #[error("functions in processes of their own use the embedded DynamoDB; unset AWS_ENDPOINT_URL_DYNAMODB")]
+    DynamoDbEndpoint,
     /// Another process listens on the port.
     #[error("port {0} is taken by another process")]
     PortTaken(u16),
@@ -108,6 +131,12 @@ impl LocalCloud {
     /// The base URL of the HTTP API, without a slash at the end.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// With which variables functions behind an Invoke API find this local cloud, the same for all. One of them is an access
+    /// key. None if the functions are not behind an Invoke API.
+    pub fn process_environment(&self) -> Option<&BTreeMap<String, String>> {
+        self.process_environment.as_ref()
     }
 
     /// Where clients connect to the WebSocket API of this logical id, such as `ws://127.0.0.1:8787/rswebsocketapi/v1`.
@@ -164,6 +193,16 @@ impl LocalCloud {
     pub async fn invoke(&self, function: &str, event: Value) -> Result<Value, InvocationError> {
         let lambda = self.lambdas.iter().find(|lambda| lambda.name == function);
         lambda.ok_or_else(|| InvocationError::UnknownFunction(function.to_owned()))?.invoke(event).await
+    }
+
+    /// Starts a process of a function for one event, and ends it when it has answered, to see how long that takes.
+    ///
+    /// # Errors
+    /// [`InvocationError`] if there is no such function, it is not run as a process, or it gives no answer.
+    pub async fn cold_start(&self, function: &str, event: Value) -> Result<ColdStart, InvocationError> {
+        let unknown = || InvocationError::UnknownFunction(function.to_owned());
+        let service = self.lambda_service.as_ref().ok_or_else(unknown)?;
+        service.cold_start(function, &event).await.ok_or_else(unknown)?
     }
 
     /// The calls of functions to services that IAM let through, oldest first. Only the latest are remembered: see

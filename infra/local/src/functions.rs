@@ -73,7 +73,7 @@ impl FunctionEntry {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use vestibule_protocol::endpoint::ENDPOINTS;
 
@@ -94,6 +94,19 @@ mod tests {
             let function = template.functions.iter().find(|function| function.name == endpoint.function).unwrap();
             let keys: Vec<String> = function.routes.iter().map(|route| route.key()).collect();
             assert_eq!(keys, [format!("{} {}", endpoint.method.as_str(), endpoint.path)], "{}", endpoint.function);
+        }
+    }
+
+    /// `cargo lambda watch` has one environment for all functions.
+    #[test]
+    fn a_variable_means_the_same_in_all_functions() {
+        let template = Template::parse(TEMPLATE, &[]).unwrap();
+        let mut values = BTreeMap::new();
+        for function in &template.functions {
+            for (name, value) in &function.variables {
+                let first = values.entry(name).or_insert(value);
+                assert_eq!(*first, value, "{name} in {}", function.name);
+            }
         }
     }
 }

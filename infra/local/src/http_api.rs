@@ -5,17 +5,14 @@ use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::Value;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use vestibule_backend::Clock;
 
 pub(crate) mod answer;
@@ -23,6 +20,7 @@ mod event;
 
 use self::event::RoutedRequest;
 use crate::api_gateway::{random_id, request_line_and_header_bytes};
+use crate::http_server;
 use crate::lambda::{InvocationError, Lambda};
 use crate::lifeline::Lifeline;
 use crate::limits::Limits;
@@ -67,35 +65,13 @@ impl HttpApi {
         *self.delivery.lock().unwrap_or_else(PoisonError::into_inner) = delivery;
     }
 
-    /// Takes connections until the local cloud ends.
+    /// Takes requests until the local cloud ends.
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, lifeline: Lifeline) {
-        while let Some(accepted) = lifeline.run(listener.accept()).await {
-            match accepted {
-                Ok((stream, peer)) => {
-                    let (api, lifeline) = (Arc::clone(&self), lifeline.clone());
-                    tokio::spawn(async move { lifeline.run(api.serve_connection(stream, peer)).await });
-                }
-                // Most likely too many open files: without a pause this loop would only spin.
-                Err(error) => {
-                    tracing::warn!("a connection could not be accepted: {error}");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            }
-        }
-    }
-
-    async fn serve_connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!("TCP_NODELAY could not be set: {error}");
-        }
-        let service = service_fn(|request| {
+        let answer = move |request, peer| {
             let api = Arc::clone(&self);
             async move { Ok::<_, Infallible>(api.answer(request, peer).await) }
-        });
-        let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!("a connection broke: {error}");
-        }
+        };
+        http_server::serve(listener, lifeline, answer).await;
     }
 
     /// Answers a request and writes the one log line about it, which holds nothing that tells who it was.

@@ -23,7 +23,7 @@ mod websocket_api;
 use self::document::below;
 pub use self::error::TemplateError;
 use self::intrinsics::Intrinsics;
-use self::resource::{Resource, ResourceType, object, read_properties, refuse_other_keys};
+use self::resource::{Resource, ResourceType, effective, object, read_properties, refuse_other_keys};
 use crate::arn::secret_arn;
 use crate::policy::Policy;
 use crate::route::Route;
@@ -141,8 +141,16 @@ impl Template {
     pub fn parse(text: &str, parameters: &[(String, String)]) -> Result<Self, TemplateError> {
         let document = document(text)?;
         let sections = object(&document, "")?;
-        let understood =
-            ["AWSTemplateFormatVersion", "Transform", "Description", "Parameters", "Globals", "Resources", "Outputs"];
+        let understood = [
+            "AWSTemplateFormatVersion",
+            "Transform",
+            "Description",
+            "Parameters",
+            "Conditions",
+            "Globals",
+            "Resources",
+            "Outputs",
+        ];
         refuse_other_keys(sections, &understood, "")?;
         let empty = Map::new();
         let section = |name: &str| match sections.get(name) {
@@ -158,8 +166,9 @@ impl Template {
         let intrinsics = Intrinsics::new(&parameters, &types);
         let globals = section("Globals")?;
         refuse_other_keys(globals, &["Function"], "Globals")?;
-        let global_function_properties = globals.get("Function").unwrap_or(&Value::Null);
-        let global_function_properties = intrinsics.resolve(global_function_properties, "Globals.Function")?;
+        let global_function_properties =
+            effective(globals.get("Function").unwrap_or(&Value::Null), &function::WITHOUT_LOCAL_EFFECT);
+        let global_function_properties = intrinsics.resolve(&global_function_properties, "Globals.Function")?;
 
         let mut template =
             Self { parameters, functions: vec![], websocket_apis: vec![], tables: vec![], secrets: vec![] };
@@ -169,20 +178,32 @@ impl Template {
         };
         let (http_apis, functions) = (ids_of(ResourceType::HttpApi), ids_of(ResourceType::Function));
         for resource in &resources {
-            let properties = || intrinsics.resolve(resource.properties, &resource.location());
+            let properties = |without_effect: &[&str]| {
+                intrinsics.resolve(&effective(resource.properties, without_effect), &resource.location())
+            };
             match resource.resource_type {
                 ResourceType::Function => {
-                    let properties = properties()?;
+                    let properties = properties(&function::WITHOUT_LOCAL_EFFECT)?;
                     let function = function::function(resource, &global_function_properties, properties, &http_apis)?;
                     template.functions.push(function);
                 }
-                ResourceType::HttpApi => check_http_api(properties()?, &resource.location())?,
+                ResourceType::HttpApi => {
+                    check_http_api(properties(&HTTP_API_PROPERTIES_WITHOUT_EFFECT)?, &resource.location())?;
+                }
                 ResourceType::WebSocketApi => {
-                    let api = websocket_api::websocket_api(resource, properties()?, &functions)?;
+                    let api = websocket_api::websocket_api(
+                        resource,
+                        properties(&websocket_api::WITHOUT_LOCAL_EFFECT)?,
+                        &functions,
+                    )?;
                     template.websocket_apis.push(api);
                 }
-                ResourceType::Table => template.tables.push(table::table(resource, properties()?)?),
-                ResourceType::Secret => template.secrets.push(secret(resource, properties()?)?),
+                ResourceType::Table => {
+                    template.tables.push(table::table(resource, properties(&table::WITHOUT_LOCAL_EFFECT)?)?)
+                }
+                ResourceType::Secret => {
+                    template.secrets.push(secret(resource, properties(&SECRET_PROPERTIES_WITHOUT_EFFECT)?)?)
+                }
                 ResourceType::WithoutLocalEffect => {}
             }
         }
@@ -239,6 +260,13 @@ impl RouteKey {
     }
 }
 
+/// Logs and throttles: the local cloud has its own log and no crowds.
+const HTTP_API_PROPERTIES_WITHOUT_EFFECT: [&str; 5] =
+    ["AccessLogSettings", "DefaultRouteSettings", "Description", "RouteSettings", "Tags"];
+
+/// What people see of it.
+const SECRET_PROPERTIES_WITHOUT_EFFECT: [&str; 4] = ["Description", "KmsKeyId", "Name", "Tags"];
+
 fn check_http_api(properties: Value, location: &str) -> Result<(), TemplateError> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -246,9 +274,7 @@ fn check_http_api(properties: Value, location: &str) -> Result<(), TemplateError
         stage_name: String,
     }
 
-    // Logs and throttles: the local cloud has its own log and no crowds.
-    let without_effect = ["AccessLogSettings", "DefaultRouteSettings", "Description", "RouteSettings", "Tags"];
-    let properties: Properties = read_properties(properties, &without_effect, location)?;
+    let properties: Properties = read_properties(properties, location)?;
     if properties.stage_name != "$default" {
         return Err(TemplateError::new(below(location, "StageName"), "only the stage $default is understood"));
     }
@@ -260,7 +286,7 @@ fn secret(resource: &Resource<'_>, properties: Value) -> Result<Secret, Template
     #[serde(deny_unknown_fields)]
     struct Properties {}
 
-    read_properties::<Properties>(properties, &["Description", "KmsKeyId", "Name", "Tags"], &resource.location())?;
+    read_properties::<Properties>(properties, &resource.location())?;
     Ok(Secret { logical_id: resource.logical_id.to_owned(), arn: secret_arn(resource.logical_id) })
 }
 

@@ -67,7 +67,12 @@ pub(crate) fn command(act: &str, pk: &str) -> Value {
 
 /// Puts an HTTP request on a connection of its own and gives back all that comes.
 pub(crate) async fn http(cloud: &LocalCloud, request: &str) -> String {
-    let mut stream = TcpStream::connect(cloud.url().strip_prefix("http://").unwrap()).await.unwrap();
+    http_to(cloud.url().strip_prefix("http://").unwrap(), request).await
+}
+
+/// The same to another port.
+pub(crate) async fn http_to(authority: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(authority).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut response = Vec::new();
     stream.read_to_end(&mut response).await.unwrap();
@@ -107,7 +112,8 @@ pub(crate) async fn dynamodb_endpoint() -> String {
     url
 }
 
-fn start_puppet(environment: Environment) -> Starting {
+/// Starts the puppet in whichever process.
+pub(crate) fn start_puppet(environment: Environment) -> Starting {
     Box::pin(async move {
         environment.variable("GREETING")?;
         // One client for all events, as in every function.
@@ -158,6 +164,8 @@ impl Puppet {
             }
             "read key" => read_secret(environment, "KEY").await?,
             "read hidden" => read_secret(environment, "HIDDEN").await?,
+            "tell process" => std::process::id().to_string(),
+            "exit" => std::process::exit(3),
             "fail" => return Err("the puppet was told to fail".into()),
             "panic" => panic!("the puppet was told to panic"),
             "hang" => std::future::pending().await,

@@ -13,12 +13,21 @@ use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
+use aws_types::app_name::AppName;
 use aws_types::region::Region;
 
 use vestibule_protocol::name::{Domain, NameError};
 use vestibule_protocol::randomness::Randomness;
 
 use crate::Clock;
+
+/// Variables that Lambda sets and its runtime panics without. A function says so in a line of its own.
+const REQUIRED_BY_RUNTIME: [&str; 4] = [
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+];
 
 /// Why a function cannot start. It then answers nothing: a function without its keys or tables fails closed.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +66,8 @@ pub struct Environment {
 
 impl Environment {
     /// An environment with the given variables, SDK configuration (region, credentials, HTTP client) and clock.
-    /// Retries and timeouts are set here, for every environment alike.
+    /// Retries and timeouts are set here, for every environment alike, and the function's name as the SDK's `app_name`: in
+    /// each call's user agent CloudTrail and the local cloud see who calls.
     pub fn new(variables: BTreeMap<String, String>, sdk_config: SdkConfig, clock: Clock) -> Self {
         // DynamoDB answers in milliseconds: waiting a second before the first retry, the SDK's default, would spend
         // the caller's patience on nothing. Calls that are not idempotent switch retries off where they are made.
@@ -70,7 +80,9 @@ impl Environment {
             .operation_attempt_timeout(Duration::from_secs(2))
             .operation_timeout(Duration::from_secs(6))
             .build();
-        let sdk_config = sdk_config.into_builder().retry_config(retries).timeout_config(timeouts).build();
+        let mut sdk_config = sdk_config.into_builder().retry_config(retries).timeout_config(timeouts);
+        sdk_config.set_app_name(variables.get("AWS_LAMBDA_FUNCTION_NAME").and_then(|name| app_name(name)));
+        let sdk_config = sdk_config.build();
         // By default all clients of a process share one quota of retries. On Lambda a process is one function; where
         // it is many, a failing one must not use up the retries of the others.
         let retry_quota = RetryPartition::custom("environment").build();
@@ -92,6 +104,7 @@ impl Environment {
         let variables: BTreeMap<String, String> = std::env::vars().collect();
         let variable =
             |name: &str| variables.get(name).cloned().ok_or_else(|| StartError::MissingVariable(name.to_owned()));
+        REQUIRED_BY_RUNTIME.into_iter().try_for_each(|name| variable(name).map(drop))?;
         let credentials = Credentials::new(
             variable("AWS_ACCESS_KEY_ID")?,
             variable("AWS_SECRET_ACCESS_KEY")?,
@@ -164,7 +177,7 @@ impl Environment {
     /// A client for the connections of the WebSocket API whose `@connections` API is at the URL that `variable` holds.
     pub(crate) fn connections(&self, variable: &str) -> Result<aws_sdk_apigatewaymanagement::Client, StartError> {
         let url = self.variable(variable)?;
-        if !url.starts_with("https://") {
+        if !url.starts_with("https://") && !is_on_this_machine(url) {
             return Err(unusable(variable, "it is no https:// URL"));
         }
         let mut config = aws_sdk_apigatewaymanagement::config::Builder::from(&self.sdk_config);
@@ -178,6 +191,45 @@ impl Environment {
     }
 }
 
+/// The name of a function as the SDK takes it, which warns of names with more than 50 characters. Lambda's have up to 64.
+fn app_name(function: &str) -> Option<AppName> {
+    let name: String = function.chars().take(50).collect();
+    AppName::new(name).ok()
+}
+
+/// Whether a URL leads to a port of 127.0.0.1, where the local cloud is. Nobody can listen in between.
+fn is_on_this_machine(url: &str) -> bool {
+    let port = url.strip_prefix("http://127.0.0.1:").and_then(|rest| rest.split('/').next());
+    port.is_some_and(|port| port.parse::<u16>().is_ok())
+}
+
 fn unusable(variable: &str, reason: &str) -> StartError {
     StartError::UnusableVariable { variable: variable.to_owned(), reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_name_that_is_too_long_for_the_sdk_is_cut() {
+        assert_eq!(app_name("as-get-credentials").unwrap().as_ref(), "as-get-credentials");
+        assert_eq!(app_name(&"f".repeat(64)).unwrap().as_ref(), "f".repeat(50));
+        assert!(app_name("").is_none());
+    }
+
+    #[test]
+    fn only_a_port_of_this_machine_is_called_without_tls() {
+        assert!(is_on_this_machine("http://127.0.0.1:8788/rswebsocketapi/v1"));
+        for url in [
+            "http://127.0.0.1.example.org:80/v1",
+            "http://127.0.0.1:80@example.org/v1",
+            "http://127.0.0.1:/v1",
+            "http://127.0.0.1/v1",
+            "http://example.org:80/v1",
+            "ftp://127.0.0.1:80/v1",
+        ] {
+            assert!(!is_on_this_machine(url), "{url}");
+        }
+    }
 }

@@ -48,6 +48,12 @@ impl Services {
         self.sdk_config(Some(Arc::new(function)))
     }
 
+    /// What answers the calls that a function makes from a process of its own.
+    pub(crate) fn connector_of_function(self: &Arc<Self>, name: &str, policy: Policy) -> Connector {
+        let function = CallingFunction { name: name.to_owned(), policy, calls: AtomicU64::new(0) };
+        Connector { services: Arc::clone(self), function: Some(Arc::new(function)), endpoint: None }
+    }
+
     /// The SDK configuration of whoever runs the local cloud and may do everything.
     pub(crate) fn sdk_config_of_operator(self: &Arc<Self>) -> SdkConfig {
         self.sdk_config(None)
@@ -81,8 +87,9 @@ impl HttpClient for Client {
     }
 }
 
+/// Answers the calls of one caller.
 #[derive(Clone)]
-struct Connector {
+pub(crate) struct Connector {
     services: Arc<Services>,
     function: Option<Arc<CallingFunction>>,
     endpoint: Option<SharedHttpConnector>,
@@ -96,7 +103,8 @@ impl HttpConnector for Connector {
 }
 
 impl Connector {
-    async fn answer(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    /// What comes of a call. An error is a connection that breaks.
+    pub(crate) async fn answer(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let (service, operation, body) = read(&request)?;
         let Some(function) = &self.function else {
             return self.forward(request, service, operation, body).await;

@@ -1,14 +1,15 @@
 //! `cargo dev`: the local cloud on a port of its own, until Ctrl-C.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
 use rand::rngs::OsRng;
 use tracing_subscriber::prelude::*;
 use vestibule_backend::{log_filter, log_level};
-use vestibule_local::{LocalCloud, LocalCloudError};
+use vestibule_local::{LocalCloud, LocalCloudError, environment_file};
 
 /// Runs Vestibule's local cloud: every function, table and secret of template.yaml behind an HTTP API.
 ///
@@ -26,6 +27,17 @@ struct Arguments {
     /// The port on 127.0.0.1; 0 means any that is free.
     #[arg(long, default_value_t = 8787)]
     port: u16,
+    /// Run each function as a process of its own, as Lambda does, from its binary in this directory, such as
+    /// target/debug after `cargo build --workspace --bins`.
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "invoke")]
+    functions: Option<PathBuf>,
+    /// Hand events to the Lambda Invoke API at this URL, such as http://127.0.0.1:9000, where `cargo lambda watch` runs the
+    /// functions.
+    #[arg(long, value_name = "URL")]
+    invoke: Option<String>,
+    /// Where to write the environment of these functions, for `cargo lambda watch --env-file`. It is printed otherwise.
+    #[arg(long, value_name = "FILE", requires = "invoke")]
+    environment: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -69,9 +81,26 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     if let Ok(url) = std::env::var("AWS_ENDPOINT_URL_DYNAMODB") {
         builder = builder.dynamodb_endpoint(url);
     }
+    if let Some(directory) = arguments.functions {
+        builder = builder.processes(directory);
+    }
+    if let Some(url) = arguments.invoke {
+        builder = builder.invoke(url);
+    }
     let cloud = builder.start().await?;
     writeln!(io::stdout(), "listening on {}", cloud.url())?;
+    if let Some(environment) = cloud.process_environment() {
+        tell_environment(environment, arguments.environment.as_deref())?;
+    }
     std::future::pending().await
+}
+
+fn tell_environment(environment: &BTreeMap<String, String>, file: Option<&Path>) -> io::Result<()> {
+    let Some(file) = file else {
+        return write!(io::stdout(), "{}", environment_file::text(environment));
+    };
+    environment_file::write(file, environment)?;
+    writeln!(io::stdout(), "to run the functions: cargo lambda watch --env-file {}", file.display())
 }
 
 /// Comes back when Ctrl-C is pressed or the process is told to end.

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use vestibule_backend::Clock;
 use vestibule_protocol::randomness::Randomness;
 
+use super::hosting::Hosting;
 use crate::functions::{FUNCTIONS, FunctionEntry};
 use crate::limits::Limits;
 use crate::operator::Operator;
@@ -33,7 +34,7 @@ pub(super) struct Settings {
     pub(super) functions: Vec<FunctionEntry>,
     pub(super) limits: Limits,
     pub(super) remembered_calls: usize,
-    pub(super) starts_on_demand: bool,
+    pub(super) hosting: Hosting,
 }
 
 pub(super) type Provision = Box<dyn FnOnce(Operator) -> Provisioning + Send>;
@@ -54,7 +55,7 @@ impl Default for LocalCloudBuilder {
             functions: FUNCTIONS.to_vec(),
             limits: Limits::default(),
             remembered_calls: 10_000,
-            starts_on_demand: false,
+            hosting: Hosting::InThisProcess { starts_on_demand: false },
         };
         Self { settings, provision: Box::new(|_| Box::pin(async { Ok(()) })) }
     }
@@ -147,7 +148,24 @@ impl LocalCloudBuilder {
     /// Starts each function when its first event comes, as Lambda does, and not before. One that does not start answers
     /// nothing then; without this the local cloud does not start either.
     pub fn start_functions_on_demand(mut self) -> Self {
-        self.settings.starts_on_demand = true;
+        if let Hosting::InThisProcess { starts_on_demand } = &mut self.settings.hosting {
+            *starts_on_demand = true;
+        }
+        self
+    }
+
+    /// Runs each function as a process of its own, from its binary in `directory`, as Lambda does: it is started when an
+    /// event comes for which no process is idle, speaks the Runtime API, and has an environment of its own. Its clock and
+    /// randomness are then the system's.
+    pub fn processes(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.settings.hosting = Hosting::Processes(directory.into());
+        self
+    }
+
+    /// Hands events to a Lambda Invoke API, such as that of `cargo lambda watch` at `http://127.0.0.1:9000`. Whoever runs
+    /// the functions behind it gives them [`LocalCloud::process_environment`](crate::LocalCloud::process_environment).
+    pub fn invoke(mut self, url: impl Into<String>) -> Self {
+        self.settings.hosting = Hosting::InvokeApi(url.into());
         self
     }
 

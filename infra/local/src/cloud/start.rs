@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use aws_credential_types::Credentials;
 use tokio::net::TcpListener;
-use tokio::sync::OnceCell;
-use vestibule_backend::{Environment, EventHandler};
+use vestibule_backend::Environment;
 
 use super::builder::Settings;
 use super::{LocalCloud, LocalCloudBuilder, LocalCloudError};
@@ -17,10 +16,10 @@ use crate::aws::connector::Services;
 use crate::aws::dynamodb::DynamoDb;
 use crate::aws::secrets::Secrets;
 use crate::aws::watch::Watch;
-use crate::functions::{FunctionEntry, Starting};
+use crate::functions::FunctionEntry;
 use crate::http_api::HttpApi;
-use crate::lambda::Lambda;
-use crate::lifeline::{Life, Lifeline};
+use crate::http_server;
+use crate::lifeline::Life;
 use crate::operator::Operator;
 use crate::private_file;
 use crate::snapshot::Snapshot;
@@ -56,11 +55,12 @@ impl LocalCloudBuilder {
         let (life, lifeline) = Life::new();
         let authority = format!("{}:{port}", Ipv4Addr::LOCALHOST);
         let urls = Urls::new(&template.websocket_apis, &authority);
+        let host = settings.host(&template, &services, &urls, &lifeline).await?;
         let mut lambdas = Vec::new();
         let mut lambdas_by_id = BTreeMap::new();
         let mut routes = Vec::new();
         for (function, code) in functions {
-            let lambda = Arc::new(settings.start_function(function, code, &services, &urls, &lifeline).await?);
+            let lambda = Arc::new(host.lambda(&settings, function, code, &lifeline).await?);
             routes.extend(function.routes.iter().map(|route| (route.clone(), Arc::clone(&lambda))));
             lambdas_by_id.insert(function.logical_id.as_str(), Arc::clone(&lambda));
             lambdas.push(lambda);
@@ -84,6 +84,8 @@ impl LocalCloudBuilder {
         tokio::spawn(Arc::clone(&http_api).serve(listener, lifeline));
         Ok(LocalCloud {
             url: format!("http://{authority}"),
+            process_environment: host.process_environment,
+            lambda_service: host.lambda_service,
             websocket_urls: urls.by_logical_id,
             operator,
             services,
@@ -109,26 +111,12 @@ fn with_code<'a>(
     functions.iter().map(|function| Ok((function, code(function).ok_or_else(|| without_code(function))?))).collect()
 }
 
-/// A handler that starts the function for the first event.
-fn on_demand(start: fn(Environment) -> Starting, environment: Environment) -> EventHandler {
-    let handler = Arc::new(OnceCell::new());
-    Arc::new(move |event| {
-        let (handler, environment) = (Arc::clone(&handler), environment.clone());
-        Box::pin(async move {
-            let handler: &EventHandler = handler.get_or_try_init(|| start(environment)).await?;
-            handler(event).await
-        })
-    })
-}
-
-async fn listen(port: u16) -> Result<(TcpListener, u16), LocalCloudError> {
+pub(super) async fn listen(port: u16) -> Result<(TcpListener, u16), LocalCloudError> {
     let refused = |source: io::Error| match source.kind() {
         io::ErrorKind::AddrInUse => LocalCloudError::PortTaken(port),
         _ => LocalCloudError::Listen { port, source },
     };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(refused)?;
-    let port = listener.local_addr().map_err(refused)?.port();
-    Ok((listener, port))
+    http_server::listen(port).await.map_err(refused)
 }
 
 impl Settings {
@@ -189,33 +177,8 @@ impl Settings {
         }
     }
 
-    async fn start_function(
-        &self,
-        function: &Function,
-        code: &FunctionEntry,
-        services: &Arc<Services>,
-        urls: &Urls,
-        lifeline: &Lifeline,
-    ) -> Result<Lambda, LocalCloudError> {
-        let sdk_config = services.sdk_config_of_function(&function.name, function.policy.clone());
-        let environment = Environment::new(self.variables(function, urls), sdk_config, self.clock.clone())
-            .with_randomness(self.randomness.clone());
-        let failed = |source| LocalCloudError::Start { function: function.name.clone(), source };
-        let handler = match self.starts_on_demand {
-            true => on_demand(code.start, environment),
-            false => (code.start)(environment).await.map_err(failed)?,
-        };
-        Ok(Lambda {
-            name: function.name.clone(),
-            handler,
-            timeout: function.timeout.min(self.limits.function_timeout),
-            payload_bytes: self.limits.payload_bytes,
-            lifeline: lifeline.clone(),
-        })
-    }
-
     /// The variables of the template and those that Lambda adds.
-    fn variables(&self, function: &Function, urls: &Urls) -> BTreeMap<String, String> {
+    pub(super) fn variables(&self, function: &Function, urls: &Urls) -> BTreeMap<String, String> {
         let by_lambda = [
             ("AWS_DEFAULT_REGION", REGION.to_owned()),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", function.memory_mb.to_string()),

@@ -54,7 +54,11 @@ fn long_form(tag: &str, value: Value, location: &str) -> Result<Value, TemplateE
             Some((resource, attribute)) => Ok(json!({ "Fn::GetAtt": [resource, attribute] })),
             None => Err(TemplateError::new(location, "!GetAtt must be followed by Resource.Attribute")),
         },
-        _ => Err(TemplateError::new(location, format!("{tag} in this form is not understood"))),
+        ("!Ref" | "!Sub" | "!GetAtt", _) => {
+            Err(TemplateError::new(location, format!("{tag} in this form is not understood")))
+        }
+        // Where it matters here, it is refused when it is resolved.
+        _ => Ok(json!({ format!("Fn::{}", tag.trim_start_matches('!')): value })),
     }
 }
 
@@ -69,17 +73,18 @@ mod tests {
 
     #[test]
     fn short_tags_become_their_long_forms() {
-        let document = parse("a: !Ref X\nb: [!GetAtt X.Arn]\nc: !Sub \"${X}/y\"\n").unwrap();
+        let document = parse("a: !Ref X\nb: [!GetAtt X.Arn]\nc: !Sub \"${X}/y\"\nd: !If [A, 1, 2]\n").unwrap();
         let expected = json!({
-            "a": { "Ref": "X" }, "b": [{ "Fn::GetAtt": ["X", "Arn"] }], "c": { "Fn::Sub": "${X}/y" }
+            "a": { "Ref": "X" }, "b": [{ "Fn::GetAtt": ["X", "Arn"] }], "c": { "Fn::Sub": "${X}/y" },
+            "d": { "Fn::If": ["A", 1, 2] }
         });
         assert_eq!(document, expected);
     }
 
     #[test]
-    fn an_unknown_tag_is_refused_where_it_stands() {
-        let error = parse("Resources:\n  Table:\n    Name: [a, !Join [\"\", [b]]]\n").unwrap_err();
-        assert_eq!(error.to_string(), "template.yaml: Resources.Table.Name[1]: !Join in this form is not understood");
+    fn a_tag_in_another_form_is_refused_where_it_stands() {
+        let error = parse("Resources:\n  Table:\n    Name: [a, !Sub [\"\", {b: c}]]\n").unwrap_err();
+        assert_eq!(error.to_string(), "template.yaml: Resources.Table.Name[1]: !Sub in this form is not understood");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{Function, TemplateError};
 use crate::route::Route;
 
 /// What decides how AWS builds, runs and observes a function, but not what it does.
-const WITHOUT_LOCAL_EFFECT: [&str; 9] = [
+pub(super) const WITHOUT_LOCAL_EFFECT: [&str; 9] = [
     "Architectures",
     "CodeUri",
     "Description",
@@ -70,7 +70,7 @@ fn default_timeout() -> u64 {
     3
 }
 
-/// Reads a function. `globals` and its `properties` are resolved already; `http_apis` are the APIs it may belong to.
+/// Reads a function. `globals` and its `properties` are the effective ones, resolved already; `http_apis` are the APIs it may belong to.
 pub(super) fn function(
     resource: &Resource<'_>,
     globals: &Value,
@@ -79,7 +79,7 @@ pub(super) fn function(
 ) -> Result<Function, TemplateError> {
     let location = resource.location();
     let properties = merged(globals, properties);
-    let properties: Properties = read_properties(properties, &WITHOUT_LOCAL_EFFECT, &location)?;
+    let properties: Properties = read_properties(properties, &location)?;
     let name = resource.metadata.pointer("/BuildProperties/Binary").and_then(Value::as_str).ok_or_else(|| {
         let location = format!("Resources.{}.Metadata.BuildProperties.Binary", resource.logical_id);
         TemplateError::new(location, "a function needs the name of its binary")

@@ -25,10 +25,18 @@ pub(super) fn parameter_values(
     Ok(values)
 }
 
-/// Patterns are left to CloudFormation and to the functions, which check what they are given anyway.
+/// Patterns and lists of allowed values are left to CloudFormation and to the functions, which check what they are given anyway.
 fn value(declaration: &Map<String, Value>, given: Option<String>, location: &str) -> Result<String, TemplateError> {
-    let understood =
-        ["AllowedPattern", "ConstraintDescription", "Default", "Description", "MaxValue", "MinValue", "Type"];
+    let understood = [
+        "AllowedPattern",
+        "AllowedValues",
+        "ConstraintDescription",
+        "Default",
+        "Description",
+        "MaxValue",
+        "MinValue",
+        "Type",
+    ];
     refuse_other_keys(declaration, &understood, location)?;
     let default = || match declaration.get("Default") {
         Some(Value::String(text)) => Some(text.clone()),

@@ -27,7 +27,11 @@ impl ResourceType {
             "AWS::Serverless::WebSocketApi" => Self::WebSocketApi,
             "AWS::DynamoDB::Table" => Self::Table,
             "AWS::SecretsManager::Secret" => Self::Secret,
-            "AWS::CloudWatch::Alarm" | "AWS::Logs::LogGroup" => Self::WithoutLocalEffect,
+            "AWS::CloudWatch::Alarm"
+            | "AWS::CloudWatch::Dashboard"
+            | "AWS::Logs::LogGroup"
+            | "AWS::SNS::Subscription"
+            | "AWS::SNS::Topic" => Self::WithoutLocalEffect,
             _ => return None,
         })
     }
@@ -64,12 +68,17 @@ impl<'a> Resource<'a> {
     pub(super) fn new(logical_id: &'a str, resource: &'a Value) -> Result<Self, TemplateError> {
         let location = below("Resources", logical_id);
         let attributes = object(resource, &location)?;
-        let understood = ["Type", "Properties", "Metadata", "DeletionPolicy", "UpdateReplacePolicy", "DependsOn"];
+        let understood =
+            ["Type", "Properties", "Metadata", "Condition", "DeletionPolicy", "UpdateReplacePolicy", "DependsOn"];
         refuse_other_keys(attributes, &understood, &location)?;
         let type_name = attributes.get("Type").and_then(Value::as_str).unwrap_or_default();
         let resource_type = ResourceType::from_name(type_name).ok_or_else(|| {
             TemplateError::new(below(&location, "Type"), format!("resources of type {type_name:?} are not understood"))
         })?;
+        // The local cloud has all or nothing.
+        if resource_type != ResourceType::WithoutLocalEffect && attributes.contains_key("Condition") {
+            return Err(TemplateError::new(below(&location, "Condition"), "this is not understood"));
+        }
         let attribute = |name: &str| attributes.get(name).unwrap_or(&Value::Null);
         Ok(Self { logical_id, resource_type, properties: attribute("Properties"), metadata: attribute("Metadata") })
     }
@@ -80,18 +89,20 @@ impl<'a> Resource<'a> {
     }
 }
 
-/// Reads properties into their type, except for those that have no effect in the local cloud.
-pub(super) fn read_properties<T: DeserializeOwned>(
-    mut properties: Value,
-    without_effect: &[&str],
-    location: &str,
-) -> Result<T, TemplateError> {
-    if properties.is_null() {
-        properties = Value::Object(Map::new());
+/// Properties except for those that have no effect in the local cloud, whatever they say.
+pub(super) fn effective(properties: &Value, without_effect: &[&str]) -> Value {
+    match properties {
+        Value::Object(properties) => {
+            let effective = properties.iter().filter(|(name, _)| !without_effect.contains(&name.as_str()));
+            effective.map(|(name, value)| (name.clone(), value.clone())).collect()
+        }
+        Value::Null => Value::Object(Map::new()),
+        other => other.clone(),
     }
-    if let Some(properties) = properties.as_object_mut() {
-        properties.retain(|name, _| !without_effect.contains(&name.as_str()));
-    }
+}
+
+/// Reads properties into their type.
+pub(super) fn read_properties<T: DeserializeOwned>(properties: Value, location: &str) -> Result<T, TemplateError> {
     serde_path_to_error::deserialize(properties).map_err(|error| {
         let path = error.path().to_string();
         let location = if path == "." { location.to_owned() } else { below(location, &path) };

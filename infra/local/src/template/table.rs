@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::resource::{Resource, read_properties};
 use super::{KeyAttribute, Table, TemplateError};
 
-const WITHOUT_LOCAL_EFFECT: [&str; 5] =
+/// How DynamoDB stores and guards it.
+pub(super) const WITHOUT_LOCAL_EFFECT: [&str; 5] =
     ["BillingMode", "DeletionProtectionEnabled", "PointInTimeRecoverySpecification", "SSESpecification", "Tags"];
 
 #[derive(Deserialize)]
@@ -47,7 +48,7 @@ struct TimeToLive {
 
 /// Reads a table whose `properties` are resolved already.
 pub(super) fn table(resource: &Resource<'_>, properties: Value) -> Result<Table, TemplateError> {
-    let properties: Properties = read_properties(properties, &WITHOUT_LOCAL_EFFECT, &resource.location())?;
+    let properties: Properties = read_properties(properties, &resource.location())?;
     let location = || format!("{}.KeySchema", resource.location());
     let key = |key_type: KeyType| {
         let mut names = properties.key_schema.iter().filter(|element| element.key_type == key_type);

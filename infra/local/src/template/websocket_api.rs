@@ -10,7 +10,7 @@ use super::{RouteKey, TemplateError, WebSocketApi};
 use crate::arn::{api_id, function_arn};
 
 /// Logs, names and throttles: the local cloud has its own log and no crowds.
-const WITHOUT_LOCAL_EFFECT: [&str; 9] = [
+pub(super) const WITHOUT_LOCAL_EFFECT: [&str; 9] = [
     "AccessLogSettings",
     "DefaultRouteSettings",
     "Description",
@@ -52,7 +52,7 @@ pub(super) fn websocket_api(
     functions: &[&str],
 ) -> Result<WebSocketApi, TemplateError> {
     let location = resource.location();
-    let properties: Properties = read_properties(properties, &WITHOUT_LOCAL_EFFECT, &location)?;
+    let properties: Properties = read_properties(properties, &location)?;
     let refuse = |property: &str, problem: &str| Err(TemplateError::new(format!("{location}.{property}"), problem));
     // SAM refuses $default, and what API Gateway refuses would not make a URL.
     if !is_stage_name(&properties.stage_name) {

@@ -52,7 +52,7 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// The listeners in the table named by `QS_QUEUE_TABLE`, and the connections of the API at `CONNECTIONS_URL`.
+    /// The listeners in the table named by `QS_QUEUE_TABLE`, and the connections of the API at `QS_CONNECTIONS_URL`.
     ///
     /// # Errors
     /// [`StartError`] if a variable is missing or no such URL.
@@ -60,7 +60,7 @@ impl Listeners {
         Ok(Self {
             client: environment.dynamodb(),
             table: environment.variable("QS_QUEUE_TABLE")?.to_owned(),
-            connections: Connections::new(environment, "CONNECTIONS_URL")?,
+            connections: Connections::new(environment, "QS_CONNECTIONS_URL")?,
         })
     }
 

@@ -20,7 +20,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// The mailboxes in the table named by `RS_TABLE`, and the connections of the API at `CONNECTIONS_URL`.
+    /// The mailboxes in the table named by `RS_TABLE`, and the connections of the API at `RS_CONNECTIONS_URL`.
     ///
     /// # Errors
     /// [`StartError`] if a variable is missing or no such URL.
@@ -30,7 +30,7 @@ impl Admission {
             mailboxes: Mailboxes { client: client.clone(), table: table.clone() },
             client,
             table,
-            connections: Connections::new(environment, "CONNECTIONS_URL")?,
+            connections: Connections::new(environment, "RS_CONNECTIONS_URL")?,
         })
     }
 

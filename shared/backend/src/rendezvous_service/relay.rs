@@ -38,14 +38,14 @@ struct Sender<'a> {
 }
 
 impl Relay {
-    /// The mailboxes in the table named by `RS_TABLE`, and the connections of the API at `CONNECTIONS_URL`.
+    /// The mailboxes in the table named by `RS_TABLE`, and the connections of the API at `RS_CONNECTIONS_URL`.
     ///
     /// # Errors
     /// [`StartError`] if a variable is missing or no such URL.
     pub fn new(environment: &Environment) -> Result<Self, StartError> {
         let mailboxes =
             Mailboxes { client: environment.dynamodb(), table: environment.variable("RS_TABLE")?.to_owned() };
-        Ok(Self { mailboxes, connections: Connections::new(environment, "CONNECTIONS_URL")? })
+        Ok(Self { mailboxes, connections: Connections::new(environment, "RS_CONNECTIONS_URL")? })
     }
 
     /// Does what a frame asks for. Whoever sent it is told, over the same connection, what came of it.
