@@ -8,6 +8,7 @@ mod documents;
 mod faults;
 mod identity;
 mod key_server;
+mod keys;
 mod linking;
 mod permissions;
 mod provisioning;
