@@ -210,7 +210,7 @@ async fn upload(stack: &Path, from: &Path, now: Timestamp) -> Outcome {
 fn vault(stack: &Path) -> Result<Vault, Box<dyn Error>> {
     let stack = Stack::read(&files::read(stack)?).map_err(|error| format!("{}: {error}", stack.display()))?;
     let hint = "run `eval \"$(aws configure export-credentials --format env)\"` and set AWS_REGION";
-    let environment = Environment::of_lambda().map_err(|error| format!("{error}: {hint}"))?;
+    let environment = Environment::of_operator().map_err(|error| format!("{error}: {hint}"))?;
     Ok(Vault::new(&environment, stack))
 }
 

@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use vestibule_protocol::problem::{Problem, ProblemType};
 use vestibule_protocol::time::Timestamp;
 
+use crate::metrics;
+
 /// The partition key of every table.
 pub const PARTITION_KEY: &str = "pk";
 /// The sort key of every table.
@@ -214,9 +216,9 @@ pub(crate) async fn transact(
     client: &aws_sdk_dynamodb::Client,
     parts: Vec<TransactWriteItem>,
 ) -> Result<Result<(), Vec<CancellationReason>>, Problem> {
-    let Err(error) = client.transact_write_items().set_transact_items(Some(parts)).send().await else {
-        return Ok(Ok(()));
-    };
+    let result = client.transact_write_items().set_transact_items(Some(parts)).send().await;
+    metrics::transaction_ended(result.is_ok());
+    let Err(error) = result else { return Ok(Ok(())) };
     match error.as_service_error() {
         Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
             Ok(Err(canceled.cancellation_reasons().to_vec()))

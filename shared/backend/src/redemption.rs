@@ -20,6 +20,7 @@ use vestibule_tokens::http::{challenge_members, read_authorization};
 use vestibule_tokens::{CheckedToken, IssuerKeys, IssuerKeysDocument, RedemptionError, TokenChallenge};
 
 use crate::dynamodb::{EXPIRES_AT, Item, PARTITION_KEY, corrupt_item, failed_call, is_condition_failed, put_new};
+use crate::metrics::{self, Metric};
 use crate::secret::Secret;
 use crate::{EndpointRequest, Environment, StartError};
 
@@ -115,7 +116,10 @@ impl Redemption {
             .set_item(Some(payment.item().into()))
             .condition_expression(format!("attribute_not_exists({PARTITION_KEY})"))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let Err(error) = put.send().await else { return Ok(Spending::New) };
+        let Err(error) = put.send().await else {
+            metrics::count(Metric::Tokens, "redeemed", 1);
+            return Ok(Spending::New);
+        };
         match error.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(failed)) => {
                 payment.check_spent_item(failed.item.clone().map(Item::from))?;
@@ -133,6 +137,7 @@ impl Redemption {
 impl Payment {
     /// The part of a transaction that spends the token.
     pub fn put(&self) -> TransactWriteItem {
+        metrics::count_with_transaction(Metric::Tokens, "redeemed", 1);
         let put: Put = put_new(&self.table, self.item());
         TransactWriteItem::builder().put(put).build()
     }

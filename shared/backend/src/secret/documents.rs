@@ -17,6 +17,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::SecretDocument;
 use crate::authentication_service::passwords::UnknownUsers;
 use crate::keyed_hash::keyed_hash;
+use crate::metrics::Metric;
 use crate::rate_limit::BucketKey;
 use crate::sealing::{SealingKey, SealingKeys};
 
@@ -103,6 +104,11 @@ impl SecretDocument for AsSigningDocument {
         } else {
             Err("it has no intermediate that is valid now")
         }
+    }
+
+    fn end(secret: &AsSigning) -> Option<(Metric, Timestamp)> {
+        let ends = secret.0.iter().map(|signer| signer.credential.payload().expiration_data.not_after);
+        ends.max().map(|end| (Metric::IntermediateDaysLeft, end))
     }
 }
 
@@ -288,5 +294,9 @@ impl SecretDocument for IssuerKeysDocument {
 
     fn open(self, _: &Domain, _: Timestamp) -> Result<IssuerKeys, &'static str> {
         self.open()
+    }
+
+    fn end(secret: &IssuerKeys) -> Option<(Metric, Timestamp)> {
+        secret.end().map(|end| (Metric::TokenKeyDaysLeft, end))
     }
 }
