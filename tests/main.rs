@@ -10,6 +10,7 @@ mod identity;
 mod key_server;
 mod keys;
 mod linking;
+mod metrics;
 mod permissions;
 mod provisioning;
 mod queues;
