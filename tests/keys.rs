@@ -10,7 +10,7 @@ use vestibule_backend::queuing_service::public_keys;
 use vestibule_client::{Client, Error, Options, Password, Waiting};
 use vestibule_keys::{
     AuthenticationServiceKeys, AuthenticationServiceKeysError, Beginning, Deployment, KeyFiles, PublicItem,
-    QueuingServiceKeys, Stack, StackError, SuccessionError, TokenIssuerKeys, Vault, VaultError, Written,
+    QueuingServiceKeys, Stack, StackError, SuccessionError, TokenIssuerKeys, Vault, VaultError, Written, inventory,
 };
 use vestibule_protocol::credential::AsIntermediateCredential;
 use vestibule_protocol::endpoint::{GetCredentials, GetCredentialsResponse, GetQsKeys, GetQsKeysResponse};
@@ -117,6 +117,11 @@ async fn an_intermediate_is_replaced_while_everybody_goes_on() {
     cloud.cloud.clock().advance(250 * DAY);
     Applicant::enrolled(&cloud, "alice@localhost", 1).await;
     upload(&cloud, rotated(&cloud, &deployment, Beginning::InTwoDays).await.unwrap()).await.unwrap();
+    let lines = inventory(&vault(&cloud).download().await.unwrap(), cloud.now()).unwrap();
+    let state = |line: &String| line.split("  ").last().unwrap().to_owned();
+    let days = ["ends in 3401 days", "begins in 1 days, ends in 366", "ends in 114 days", "ends in 114 days"];
+    assert_eq!(lines.iter().map(state).collect::<Vec<_>>()[..4], days);
+    assert!(lines[2].starts_with("intermediate") && lines[2].contains(&first.fingerprint().to_string()), "{lines:?}");
     let list = published(&cloud).await.as_intermediate_credentials;
     assert_eq!((list.len(), &list[1]), (2, &first.to_bytes()));
     cloud.cloud.clock().advance(REFRESH);
@@ -217,6 +222,8 @@ async fn the_credential_of_a_client_is_revoked_without_touching_a_secret() {
     let keys = revoke(&published(&cloud).await);
     assert!(keys.secret.is_none());
     upload(&cloud, keys).await.unwrap();
+    let lines = inventory(&vault(&cloud).download().await.unwrap(), cloud.now()).unwrap();
+    assert!(lines.iter().any(|line| line.contains(&fingerprint.to_string()) && line.ends_with("  revoked")));
     let revoked = published(&cloud).await.revoked_fingerprints;
     assert_eq!(revoked.len(), 1);
     assert_eq!(revoked[0].0, fingerprint.as_bytes());

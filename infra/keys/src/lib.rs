@@ -5,6 +5,7 @@
 #![deny(missing_docs)]
 
 mod authentication_service;
+mod inventory;
 mod public_item;
 mod queuing_service;
 mod stack;
@@ -13,6 +14,7 @@ mod tokens;
 mod vault;
 
 pub use authentication_service::{AuthenticationServiceKeys, AuthenticationServiceKeysError, Beginning};
+pub use inventory::inventory;
 pub use public_item::PublicItem;
 pub use queuing_service::QueuingServiceKeys;
 pub use stack::{Stack, StackError};

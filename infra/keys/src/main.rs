@@ -12,7 +12,7 @@ use vestibule_backend::authentication_service::public_credentials;
 use vestibule_backend::queuing_service::public_keys;
 use vestibule_keys::{
     AuthenticationServiceKeys, Beginning, Deployment, KeyFiles, PublicItem, QueuingServiceKeys, Stack, TokenIssuerKeys,
-    Vault,
+    Vault, inventory,
 };
 use vestibule_protocol::endpoint::GetCredentialsResponse;
 use vestibule_protocol::name::Domain;
@@ -90,6 +90,12 @@ enum Command {
         #[arg(required = true)]
         fingerprints: Vec<Fingerprint>,
     },
+    /// Lists what is published: names, and how long each has
+    Show {
+        /// What `download` has written
+        #[arg(long, value_name = "DIR")]
+        present: PathBuf,
+    },
     /// Writes the secrets and public items of a deployment into a new directory
     Download {
         /// What `aws cloudformation describe-stacks --stack-name … --output json` has printed
@@ -122,6 +128,7 @@ fn main() -> ExitCode {
         }
         Command::RenewQsKeys { root, present, out } => renew_qs_keys(&root, &present, &out, now),
         Command::Revoke { present, out, fingerprints } => revoke(&present, &fingerprints, &out, now),
+        Command::Show { present } => show(&present, now),
         Command::Download { stack, out } => online(download(&stack, &out)),
         Command::Upload { stack, from } => online(upload(&stack, &from, now)),
     };
@@ -175,6 +182,14 @@ fn renew_qs_keys(root: &Path, present: &Path, out: &Path, now: Timestamp) -> Out
     let keys = QueuingServiceKeys::renew(&root, &secret, &published, now)?;
     let items = vec![(PublicItem::QsKeys, keys.public_keys_item())];
     finish(out, &KeyFiles { secrets: Vec::new(), items })
+}
+
+fn show(present: &Path, now: Timestamp) -> Outcome {
+    let mut stdout = io::stdout().lock();
+    for line in inventory(&files::read_directory(present)?, now)? {
+        writeln!(stdout, "{line}")?;
+    }
+    Ok(())
 }
 
 fn published_credentials(present: &Path) -> Result<GetCredentialsResponse, Box<dyn Error>> {

@@ -9,7 +9,7 @@ use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::keys::{AsCredentialKey, HpkePrivateKey, SigningKey};
 use vestibule_protocol::queuing::{QsKeys, QsKeysPayload};
 use vestibule_protocol::signed::Unverified;
-use vestibule_protocol::time::Timestamp;
+use vestibule_protocol::time::{ExpirationData, Timestamp};
 
 use crate::{AuthenticationServiceKeysError, RootDocument, SecretDocumentJson};
 
@@ -75,7 +75,12 @@ impl QueuingServiceKeys {
 
 /// Whether keys have not ended, by their own account.
 pub(crate) fn is_in_use(keys: &Bytes, now: Timestamp) -> bool {
-    claim(keys).is_some_and(|claim| now < claim.expiration_data.not_after)
+    validity_of(keys).is_some_and(|validity| now < validity.not_after)
+}
+
+/// When keys are valid, by their own account.
+pub(crate) fn validity_of(keys: &Bytes) -> Option<ExpirationData> {
+    claim(keys).map(|claim| claim.expiration_data)
 }
 
 fn claim(keys: &Bytes) -> Option<QsKeysPayload> {

@@ -44,13 +44,13 @@ mod tests {
     #[test]
     fn one_table_or_several_are_added_to_what_the_function_has_consumed() {
         let mut consumed = CapacityOfFunctions::new();
-        let mut add = |function: &str, operation: &str, answer: Value| {
-            super::add(&mut consumed, function, operation, answer.to_string().as_bytes());
+        let mut tell = |function: &str, operation: &str, answer: Value| {
+            add(&mut consumed, function, operation, answer.to_string().as_bytes());
         };
-        add("a", "GetItem", json!({"ConsumedCapacity": {"TableName": "T", "CapacityUnits": 0.5}}));
-        add("a", "TransactWriteItems", json!({"ConsumedCapacity": [{"CapacityUnits": 4.0}, {"CapacityUnits": 2.0}]}));
-        add("a", "PutItem", json!({"ConsumedCapacity": {"CapacityUnits": 1.0}}));
-        add("b", "PutItem", json!({"__type": "ConditionalCheckFailedException"}));
+        tell("a", "GetItem", json!({"ConsumedCapacity": {"TableName": "T", "CapacityUnits": 0.5}}));
+        tell("a", "TransactWriteItems", json!({"ConsumedCapacity": [{"CapacityUnits": 4.0}, {"CapacityUnits": 2.0}]}));
+        tell("a", "PutItem", json!({"ConsumedCapacity": {"CapacityUnits": 1.0}}));
+        tell("b", "PutItem", json!({"__type": "ConditionalCheckFailedException"}));
         assert_eq!(consumed["a"], Capacity { read_units: 0.5, write_units: 7.0 });
         assert_eq!(consumed["b"], Capacity::default());
     }
