@@ -118,7 +118,7 @@ async fn an_intermediate_is_replaced_while_everybody_goes_on() {
     Applicant::enrolled(&cloud, "alice@localhost", 1).await;
     upload(&cloud, rotated(&cloud, &deployment, Beginning::InTwoDays).await.unwrap()).await.unwrap();
     let lines = inventory(&vault(&cloud).download().await.unwrap(), cloud.now()).unwrap();
-    let state = |line: &String| line.split("  ").last().unwrap().to_owned();
+    let state = |line: &String| line.rsplit("  ").next().unwrap().trim().to_owned();
     let days = ["ends in 3401 days", "begins in 1 days, ends in 366", "ends in 114 days", "ends in 114 days"];
     assert_eq!(lines.iter().map(state).collect::<Vec<_>>()[..4], days);
     assert!(lines[2].starts_with("intermediate") && lines[2].contains(&first.fingerprint().to_string()), "{lines:?}");

@@ -1,5 +1,6 @@
 //! What a deployment counts of itself.
 
+use vestibule_local::{Fault, Service};
 use vestibule_tests::{Applicant, KeyServerUser, TestCloud, captured_log};
 
 use crate::scenarios;
@@ -53,7 +54,7 @@ async fn an_answer_that_is_our_fault_is_a_failure_and_one_that_is_the_clients_is
     let cloud = TestCloud::start().await;
     let mut alice = Applicant::new(&cloud, "alice@localhost", 1).await;
     let completion = alice.initiate(&cloud).await;
-    cloud.cloud.inject(|_| Some(vestibule_local::Fault::BeforeEffect));
+    cloud.cloud.inject(|call| (call.service == Service::DynamoDb).then_some(Fault::BeforeEffect));
     assert!(cloud.send(&alice.finishing_call(&cloud, &completion)).await.status >= 500);
     let failures = "Registrations.temporarily-unavailable=1 IntermediateDaysLeft=364 Failures=1";
     assert_measured("as-finish-registration", failures);

@@ -166,6 +166,26 @@ mod tests {
         assert_eq!(measured(request).await.1, [redeemed]);
     }
 
+    /// What comes between `before` and `after`, wherever it does in the template.
+    fn in_template(before: &str, after: &str) -> Vec<&'static str> {
+        let template = include_str!("../../../template.yaml");
+        template.split(before).skip(1).filter_map(|rest| rest.split(after).next()).collect()
+    }
+
+    #[test]
+    fn alarms_and_dashboard_look_at_metrics_that_there_are() {
+        use Metric::*;
+        let of_outcomes = [KeyPackages, Links, Logins, Registrations, Tokens].map(Metric::name);
+        let on_dashboard = in_template("{Vestibule,Outcome,Service,Stage} MetricName=\\\"", "\\\"");
+        assert_eq!(on_dashboard.len(), of_outcomes.len());
+        assert!(on_dashboard.iter().all(|name| of_outcomes.contains(name)), "{on_dashboard:?}");
+
+        let of_services = [Failures, IntermediateDaysLeft, TokenKeyDaysLeft].map(Metric::name);
+        let alarmed = in_template("Namespace: Vestibule\n      MetricName: ", "\n");
+        assert!(of_services.iter().all(|name| alarmed.contains(name)), "{alarmed:?}");
+        assert!(alarmed.iter().all(|name| of_services.contains(name)), "{alarmed:?}");
+    }
+
     #[tokio::test]
     async fn of_a_gauge_the_last_word_counts() {
         let request = async {
