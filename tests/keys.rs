@@ -80,7 +80,7 @@ async fn a_deployment_takes_requests_when_its_keys_are_uploaded() {
     let written = upload(&cloud, deployment(&cloud)).await.unwrap();
     assert_eq!(written.len(), 11);
     assert!(written.iter().all(|written| written.is_new));
-    Applicant::enrolled(&cloud, "alice@localhost", 1).await;
+    Applicant::new(&cloud, "alice@localhost", 1).await.register(&cloud).await;
 
     // Once more, after an upload that was interrupted, say: nothing is written twice.
     let written = upload(&cloud, deployment(&cloud)).await.unwrap();
@@ -115,7 +115,7 @@ async fn an_intermediate_is_replaced_while_everybody_goes_on() {
     let deployment = deployment(&cloud);
     let (root, first) = cloud.credentials().await;
     cloud.cloud.clock().advance(250 * DAY);
-    Applicant::enrolled(&cloud, "alice@localhost", 1).await;
+    Applicant::new(&cloud, "alice@localhost", 1).await.register(&cloud).await;
     upload(&cloud, rotated(&cloud, &deployment, Beginning::InTwoDays).await.unwrap()).await.unwrap();
     let lines = inventory(&vault(&cloud).download().await.unwrap(), cloud.now()).unwrap();
     let state = |line: &String| line.rsplit("  ").next().unwrap().trim().to_owned();
@@ -130,7 +130,7 @@ async fn an_intermediate_is_replaced_while_everybody_goes_on() {
     let refused = rotated(&cloud, &deployment, Beginning::InTwoDays).await.err().unwrap();
     assert!(matches!(refused, AuthenticationServiceKeysError::NotYetBegun), "{refused}");
     assert_eq!(cloud.credentials().await.1.fingerprint(), first.fingerprint());
-    Applicant::enrolled(&cloud, "bob@localhost", 2).await;
+    Applicant::new(&cloud, "bob@localhost", 2).await.register(&cloud).await;
     let begins = cloud.now().saturating_add(2 * DAY).start_of_day();
     let second = AsIntermediateCredential::verify_chain(&list[0].0, &root, begins).unwrap();
     let mut early = Applicant::with_signer(&cloud, "early@localhost", 3, &second);
@@ -139,7 +139,7 @@ async fn an_intermediate_is_replaced_while_everybody_goes_on() {
 
     // A minute before it begins its functions read their secrets, and when it begins they have it.
     cloud.cloud.clock().advance(begins.saturating_since(cloud.now()) - Duration::from_secs(60));
-    Applicant::enrolled(&cloud, "carol@localhost", 4).await;
+    Applicant::new(&cloud, "carol@localhost", 4).await.register(&cloud).await;
     cloud.cloud.clock().advance(Duration::from_secs(60));
     let mut dave = Applicant::with_signer(&cloud, "dave@localhost", 5, &second);
     // The one before still signs, for those who have not heard of the new one.

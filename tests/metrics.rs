@@ -22,7 +22,7 @@ fn assert_measured(function: &str, expected: &str) {
 async fn registrations_logins_links_key_packages_and_tokens_are_counted() {
     captured_log();
     let cloud = TestCloud::start().await;
-    let alice = Applicant::enrolled(&cloud, "alice@localhost", 1).await;
+    let alice = Applicant::new(&cloud, "alice@localhost", 1).await.register(&cloud).await;
     assert_measured("as-initiate-registration", "Registrations.initiated=1 IntermediateDaysLeft=364");
     assert_measured("as-finish-registration", "Registrations.finished=1 IntermediateDaysLeft=364");
     alice.take_tokens(&cloud, 1).await;
