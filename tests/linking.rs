@@ -14,6 +14,7 @@ use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::time::Timestamp;
 use vestibule_tests::TestCloud;
 
+mod costs;
 mod cuts;
 mod deletions;
 mod households;

@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 use vestibule_local::{LocalCloud, LocalCloudBuilder, Snapshot};
 use vestibule_protocol::clock::Clock;
 use vestibule_protocol::credential::{AsCredential, AsIntermediateCredential};
+use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::endpoint::{Description, Endpoint, GetCredentials, GetCredentialsResponse, Path};
 use vestibule_protocol::keys::{KeyPurpose, SigningKey};
 use vestibule_protocol::name::Domain;
@@ -127,15 +128,16 @@ impl TestCloud {
         "localhost".parse().expect("a domain")
     }
 
-    /// The deployment's root and its intermediate, checked.
+    /// The deployment's root and the newest of its intermediates that is valid now, checked.
     pub async fn credentials(&self) -> (AsCredential, AsIntermediateCredential) {
         let answer = self.send(&Call::new::<GetCredentials>(&(), Vec::new())).await;
         let credentials: GetCredentialsResponse = answer.success();
         let root = AsCredential::verify_root(&credentials.as_credentials[0].0, &self.domain(), self.now())
             .expect("the root verifies");
-        let intermediate = &credentials.as_intermediate_credentials[0].0;
-        let intermediate = AsIntermediateCredential::verify_chain(intermediate, &root, self.now());
-        (root, intermediate.expect("the intermediate verifies"))
+        let verified = |bytes: &Bytes| AsIntermediateCredential::verify_chain(&bytes.0, &root, self.now()).ok();
+        let intermediate = credentials.as_intermediate_credentials.iter().find_map(verified);
+        let intermediate = intermediate.expect("an intermediate verifies");
+        (root, intermediate)
     }
 
     /// Sends `call` once.

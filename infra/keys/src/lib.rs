@@ -1,22 +1,34 @@
 //! The key ceremony: makes a deployment's keys and splits them into one document per purpose.
 //!
-//! It needs no network. The root key is for a machine that has none; the documents go to Secrets Manager, the public
-//! credentials into `AsTable`.
+//! Only the [`Vault`] needs a network. The root key is for a machine that has none; the documents go to Secrets Manager, the
+//! public credentials and keys into `AsTable` and `QsTable`.
 #![deny(missing_docs)]
 
+mod authentication_service;
+mod inventory;
+mod public_item;
 mod queuing_service;
+mod stack;
+mod succession;
 mod tokens;
+mod vault;
 
+pub use authentication_service::{AuthenticationServiceKeys, AuthenticationServiceKeysError, Beginning};
+pub use inventory::inventory;
+pub use public_item::PublicItem;
 pub use queuing_service::QueuingServiceKeys;
+pub use stack::{Stack, StackError};
+pub use succession::SuccessionError;
 pub use tokens::{TokenIssuerKeys, TokenRotationError};
+pub use vault::{KeyFiles, Vault, VaultError, Written};
 
 use rand::{CryptoRng, RngCore};
 use serde::{Deserialize, Serialize};
 use vestibule_backend::authentication_service::public_credentials;
 use vestibule_backend::dynamodb::Item;
 use vestibule_backend::secret::{
-    AsSigningDocument, IntermediateDocument, OpaqueDocument, SealingAsDocument, SealingKsDocument, SealingRsDocument,
-    SecretKey, to_json,
+    AsSigningDocument, IntermediateDocument, OpaqueDocument, QsDocument, SealingAsDocument, SealingKsDocument,
+    SealingQsDocument, SealingRsDocument, SecretDocument, SecretKey, to_json,
 };
 use vestibule_protocol::credential::{AsCredential, AsIntermediateCredential, CredentialError};
 use vestibule_protocol::encoding::{Bytes, secret};
@@ -26,6 +38,7 @@ use vestibule_protocol::name::Domain;
 use vestibule_protocol::opaque::ServerSetup;
 use vestibule_protocol::signed::Fingerprint;
 use vestibule_protocol::time::Timestamp;
+use vestibule_tokens::IssuerKeysDocument;
 use zeroize::Zeroizing;
 
 /// How long a new root is valid, in days: ten years.
@@ -50,6 +63,18 @@ pub struct Deployment {
     pub root_fingerprint: Fingerprint,
 }
 
+/// The purpose of every secret document, and the logical id of its secret in `template.yaml`.
+pub const SECRETS: [(&str, &str); 8] = [
+    (AsSigningDocument::PURPOSE, "AsSigningSecret"),
+    (OpaqueDocument::PURPOSE, "OpaqueSecret"),
+    (SealingAsDocument::PURPOSE, "SealingAsSecret"),
+    (SealingKsDocument::PURPOSE, "SealingKsSecret"),
+    (SealingRsDocument::PURPOSE, "SealingRsSecret"),
+    (QsDocument::PURPOSE, "QsSecret"),
+    (SealingQsDocument::PURPOSE, "SealingQsSecret"),
+    (IssuerKeysDocument::PURPOSE, "TokensSecret"),
+];
+
 /// A secret document, ready to be stored.
 pub struct SecretDocumentJson {
     /// The secret's logical id in `template.yaml`.
@@ -58,6 +83,14 @@ pub struct SecretDocumentJson {
     pub purpose: &'static str,
     /// The document.
     pub json: Zeroizing<String>,
+}
+
+impl SecretDocumentJson {
+    fn of<D: SecretDocument>(document: D) -> Self {
+        let entry = SECRETS.iter().find(|(purpose, _)| *purpose == D::PURPOSE);
+        let (purpose, logical_id) = *entry.expect("every purpose is in the list");
+        Self { logical_id, purpose, json: to_json(document) }
+    }
 }
 
 /// The root's key and credential. It never leaves the operator's machine.
@@ -117,9 +150,9 @@ impl Deployment {
                 revoked_fingerprints: Vec::new(),
             },
             secrets: vec![
-                SecretDocumentJson { logical_id: "AsSigningSecret", purpose: "as-signing", json: to_json(as_signing) },
-                SecretDocumentJson { logical_id: "OpaqueSecret", purpose: "opaque", json: to_json(opaque) },
-                SecretDocumentJson { logical_id: "SealingAsSecret", purpose: "sealing-as", json: to_json(sealing_as) },
+                SecretDocumentJson::of(as_signing),
+                SecretDocumentJson::of(opaque),
+                SecretDocumentJson::of(sealing_as),
                 key_server_secret,
                 rendezvous_service_secret,
             ],
@@ -135,12 +168,10 @@ impl Deployment {
 
 /// Makes the document of the key server, which depends on no other key.
 pub fn key_server_secret(rng: &mut (impl RngCore + CryptoRng)) -> SecretDocumentJson {
-    let sealing_ks = SealingKsDocument::generate(rng);
-    SecretDocumentJson { logical_id: "SealingKsSecret", purpose: "sealing-ks", json: to_json(sealing_ks) }
+    SecretDocumentJson::of(SealingKsDocument::generate(rng))
 }
 
 /// Makes the document of the rendezvous service, which depends on no other key.
 pub fn rendezvous_service_secret(rng: &mut (impl RngCore + CryptoRng)) -> SecretDocumentJson {
-    let sealing_rs = SealingRsDocument { bucket_key: SecretKey::generate(rng) };
-    SecretDocumentJson { logical_id: "SealingRsSecret", purpose: "sealing-rs", json: to_json(sealing_rs) }
+    SecretDocumentJson::of(SealingRsDocument { bucket_key: SecretKey::generate(rng) })
 }

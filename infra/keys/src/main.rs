@@ -1,21 +1,29 @@
-//! `vestibule-keys`: makes the keys of a deployment, replaces some of them, and writes them to files.
+//! `vestibule-keys`: makes the keys of a deployment, replaces some of them, and puts them where the deployment has them.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::error::Error;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use rand::rngs::OsRng;
-use vestibule_keys::{Deployment, TokenIssuerKeys};
+use vestibule_backend::Environment;
+use vestibule_backend::authentication_service::public_credentials;
+use vestibule_backend::queuing_service::public_keys;
+use vestibule_keys::{
+    AuthenticationServiceKeys, Beginning, Deployment, KeyFiles, PublicItem, QueuingServiceKeys, Stack, TokenIssuerKeys,
+    Vault, inventory,
+};
+use vestibule_protocol::endpoint::GetCredentialsResponse;
 use vestibule_protocol::name::Domain;
+use vestibule_protocol::signed::Fingerprint;
 use vestibule_protocol::time::Timestamp;
 use zeroize::Zeroizing;
 
-/// The item that publishes the keys under which tokens are issued.
-const TOKEN_KEYS_ITEM: &str = "token-keys-item.json";
+mod files;
 
-/// Makes the keys of a Vestibule deployment. Needs no network; run it on a machine that you trust.
+/// Makes and replaces the keys of a Vestibule deployment. Only `download` and `upload` need a network: run the others on a
+/// machine that you trust, where the root key is.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -36,86 +44,204 @@ enum Command {
     },
     /// Adds a key to those that tokens are issued under, and writes what has changed into a new directory. Once a month
     RotateTokens {
-        /// The present value of the secret TokensSecret
+        /// The present value of the secret TokensSecret: tokens.json of what `download` has written
         #[arg(long, value_name = "FILE")]
         secret: PathBuf,
         /// The directory to make; it must not exist
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
+    /// Adds an intermediate that begins in two days, and writes what has changed into a new directory. Once a year
+    RotateIntermediate {
+        /// The root key: root.json of what `generate` has written
+        #[arg(long, value_name = "FILE")]
+        root: PathBuf,
+        /// What `download` has written just now
+        #[arg(long, value_name = "DIR")]
+        present: PathBuf,
+        /// Let it begin today, because the one before is known to others
+        #[arg(long)]
+        today: bool,
+        /// The directory to make; it must not exist
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Certifies the queuing service's keys for another year, and writes what has changed into a new directory. Once a year
+    RenewQsKeys {
+        /// The root key: root.json of what `generate` has written
+        #[arg(long, value_name = "FILE")]
+        root: PathBuf,
+        /// What `download` has written just now
+        #[arg(long, value_name = "DIR")]
+        present: PathBuf,
+        /// The directory to make; it must not exist
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Revokes credentials, and writes what has changed into a new directory
+    Revoke {
+        /// What `download` has written just now
+        #[arg(long, value_name = "DIR")]
+        present: PathBuf,
+        /// The directory to make; it must not exist
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// The fingerprint of an intermediate, or of a client's credential
+        #[arg(required = true)]
+        fingerprints: Vec<Fingerprint>,
+    },
+    /// Lists what is published: names, and how long each has
+    Show {
+        /// What `download` has written
+        #[arg(long, value_name = "DIR")]
+        present: PathBuf,
+    },
+    /// Writes the secrets and public items of a deployment into a new directory
+    Download {
+        /// What `aws cloudformation describe-stacks --stack-name … --output json` has printed
+        #[arg(long, value_name = "FILE")]
+        stack: PathBuf,
+        /// The directory to make; it must not exist
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Puts the secrets and public items in a directory into the deployment, unless something in use would be lost
+    Upload {
+        /// What `aws cloudformation describe-stacks --stack-name … --output json` has printed
+        #[arg(long, value_name = "FILE")]
+        stack: PathBuf,
+        /// What one of the other commands has written
+        #[arg(long, value_name = "DIR")]
+        from: PathBuf,
+    },
 }
 
+type Outcome = Result<(), Box<dyn Error>>;
+
 fn main() -> ExitCode {
-    let (result, out) = match Arguments::parse().command {
-        Command::Generate { domain, out } => (generate(domain, &out), out),
-        Command::RotateTokens { secret, out } => (rotate_tokens(&secret, &out), out),
+    let now = Timestamp::now();
+    let outcome = match Arguments::parse().command {
+        Command::Generate { domain, out } => generate(domain, &out, now),
+        Command::RotateTokens { secret, out } => rotate_tokens(&secret, &out, now),
+        Command::RotateIntermediate { root, present, today, out } => {
+            rotate_intermediate(&root, &present, today, &out, now)
+        }
+        Command::RenewQsKeys { root, present, out } => renew_qs_keys(&root, &present, &out, now),
+        Command::Revoke { present, out, fingerprints } => revoke(&present, &fingerprints, &out, now),
+        Command::Show { present } => show(&present, now),
+        Command::Download { stack, out } => online(download(&stack, &out)),
+        Command::Upload { stack, from } => online(upload(&stack, &from, now)),
     };
-    match result {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "error: {}: {error}", out.display());
+            let _ = writeln!(io::stderr(), "error: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn generate(domain: Domain, out: &Path) -> io::Result<()> {
-    let deployment = Deployment::generate(domain, Timestamp::now(), &mut OsRng);
-    make_private_directory(out)?;
+fn generate(domain: Domain, out: &Path, now: Timestamp) -> Outcome {
+    let deployment = Deployment::generate(domain, now, &mut OsRng);
     let root = Zeroizing::new(serde_json::to_string(&deployment.root)?);
-    write_private(&out.join("root.json"), &root)?;
-    let secrets: Vec<_> = deployment
-        .secrets
-        .iter()
-        .chain(&deployment.queuing_service.secrets)
-        .chain([&deployment.token_issuer.secret])
-        .collect();
-    for secret in &secrets {
-        write_private(&out.join(format!("{}.json", secret.purpose)), &secret.json)?;
-    }
-    let item = deployment.public_credentials_item().to_dynamodb_json();
-    write_private(&out.join("credentials-item.json"), &item.to_string())?;
-    let item = deployment.queuing_service.public_keys_item().to_dynamodb_json();
-    write_private(&out.join("qs-keys-item.json"), &item.to_string())?;
-    let item = deployment.token_issuer.public_keys_item().to_dynamodb_json();
-    write_private(&out.join(TOKEN_KEYS_ITEM), &item.to_string())?;
-
+    let fingerprint = deployment.root_fingerprint;
+    let made = KeyFiles::from(deployment);
+    files::write_directory(out, &made)?;
+    files::write_private(&out.join(files::ROOT_FILE), &root)?;
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "root fingerprint  {}", deployment.root_fingerprint)?;
-    writeln!(stdout, "root.json         the root key: keep it offline, it is needed to make intermediates")?;
-    for secret in &secrets {
-        writeln!(stdout, "{:<17} the value of the secret {}", format!("{}.json", secret.purpose), secret.logical_id)?;
-    }
-    writeln!(stdout, "credentials-item.json, public: the item to put into AsTable")?;
-    writeln!(stdout, "qs-keys-item.json, public: the item to put into QsTable")?;
-    writeln!(stdout, "{TOKEN_KEYS_ITEM}, public: another item to put into QsTable")
+    writeln!(stdout, "root fingerprint        {fingerprint}")?;
+    writeln!(stdout, "{:<23} the root key: take it away from here and keep it offline", files::ROOT_FILE)?;
+    Ok(tell(&mut stdout, &made)?)
 }
 
-fn rotate_tokens(secret: &Path, out: &Path) -> io::Result<()> {
-    let secret = Zeroizing::new(std::fs::read_to_string(secret)?);
-    let keys = TokenIssuerKeys::rotate(&secret, Timestamp::now(), &mut OsRng).map_err(io::Error::other)?;
-    make_private_directory(out)?;
-    write_private(&out.join(TOKEN_KEYS_ITEM), &keys.public_keys_item().to_dynamodb_json().to_string())?;
-    write_private(&out.join("tokens.json"), &keys.secret.json)?;
+fn rotate_tokens(secret: &Path, out: &Path, now: Timestamp) -> Outcome {
+    let keys = TokenIssuerKeys::rotate(&files::read(secret)?, now, &mut OsRng)?;
+    let item = (PublicItem::TokenKeys, keys.public_keys_item());
+    finish(out, &KeyFiles { secrets: vec![keys.secret], items: vec![item] })
+}
 
+fn rotate_intermediate(root: &Path, present: &Path, today: bool, out: &Path, now: Timestamp) -> Outcome {
+    let root = files::read_root(root)?;
+    let secret = files::read(&present.join(files::secret_file("as-signing")))?;
+    let beginning = if today { Beginning::Today } else { Beginning::InTwoDays };
+    let published = &published_credentials(present)?;
+    finish(out, &AuthenticationServiceKeys::rotate(&root, &secret, published, beginning, now, &mut OsRng)?.into())
+}
+
+fn revoke(present: &Path, fingerprints: &[Fingerprint], out: &Path, now: Timestamp) -> Outcome {
+    let secret = files::read(&present.join(files::secret_file("as-signing")))?;
+    let published = &published_credentials(present)?;
+    finish(out, &AuthenticationServiceKeys::revoke(&secret, published, fingerprints, now)?.into())
+}
+
+fn renew_qs_keys(root: &Path, present: &Path, out: &Path, now: Timestamp) -> Outcome {
+    let root = files::read_root(root)?;
+    let secret = files::read(&present.join(files::secret_file("qs")))?;
+    let item = files::read_item(&present.join(PublicItem::QsKeys.file_name()))?;
+    let published = public_keys::read_item(&item).ok_or("the item has no keys of the queuing service")?;
+    let keys = QueuingServiceKeys::renew(&root, &secret, &published, now)?;
+    let items = vec![(PublicItem::QsKeys, keys.public_keys_item())];
+    finish(out, &KeyFiles { secrets: Vec::new(), items })
+}
+
+fn show(present: &Path, now: Timestamp) -> Outcome {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{TOKEN_KEYS_ITEM}, public: the item to put into QsTable, before anything else")?;
-    writeln!(stdout, "tokens.json           the new value of the secret {}", keys.secret.logical_id)
+    for line in inventory(&files::read_directory(present)?, now)? {
+        writeln!(stdout, "{line}")?;
+    }
+    Ok(())
 }
 
-fn make_private_directory(path: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+fn published_credentials(present: &Path) -> Result<GetCredentialsResponse, Box<dyn Error>> {
+    let item = files::read_item(&present.join(PublicItem::Credentials.file_name()))?;
+    Ok(public_credentials::read_item(&item).ok_or("the item has no credentials")?)
 }
 
-fn write_private(path: &Path, content: &str) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file: File = options.open(path)?;
-    file.write_all(content.as_bytes())?;
-    file.sync_all()
+fn online(command: impl Future<Output = Outcome>) -> Outcome {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+}
+
+async fn download(stack: &Path, out: &Path) -> Outcome {
+    finish(out, &vault(stack)?.download().await?)
+}
+
+async fn upload(stack: &Path, from: &Path, now: Timestamp) -> Outcome {
+    if from.join(files::ROOT_FILE).try_exists()? {
+        let path = from.join(files::ROOT_FILE);
+        return Err(format!("{} is here: first take it to where it is kept offline", path.display()).into());
+    }
+    let files = files::read_directory(from)?;
+    if files.secrets.is_empty() && files.items.is_empty() {
+        return Err(format!("{}: there are no keys in it", from.display()).into());
+    }
+    let mut stdout = io::stdout().lock();
+    for written in vault(stack)?.upload(&files, now).await? {
+        writeln!(stdout, "{:<10} {}", if written.is_new { "written" } else { "unchanged" }, written.place)?;
+    }
+    Ok(())
+}
+
+/// The vault that the stack names, for whoever has the credentials in the environment variables.
+fn vault(stack: &Path) -> Result<Vault, Box<dyn Error>> {
+    let stack = Stack::read(&files::read(stack)?).map_err(|error| format!("{}: {error}", stack.display()))?;
+    let hint = "run `eval \"$(aws configure export-credentials --format env)\"` and set AWS_REGION";
+    let environment = Environment::of_operator().map_err(|error| format!("{error}: {hint}"))?;
+    Ok(Vault::new(&environment, stack))
+}
+
+fn finish(out: &Path, made: &KeyFiles) -> Outcome {
+    files::write_directory(out, made)?;
+    Ok(tell(&mut io::stdout().lock(), made)?)
+}
+
+/// Says what each file is.
+fn tell(stdout: &mut impl io::Write, made: &KeyFiles) -> io::Result<()> {
+    for secret in &made.secrets {
+        let file = files::secret_file(secret.purpose);
+        writeln!(stdout, "{file:<23} the value of the secret {}", secret.logical_id)?;
+    }
+    for (kind, _) in &made.items {
+        writeln!(stdout, "{:<23} public: an item of {}", kind.file_name(), kind.table())?;
+    }
+    Ok(())
 }

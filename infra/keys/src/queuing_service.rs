@@ -3,14 +3,15 @@
 use rand::{CryptoRng, RngCore};
 use vestibule_backend::dynamodb::Item;
 use vestibule_backend::queuing_service::public_keys;
-use vestibule_backend::secret::{QsDocument, SealingQsDocument, SecretKey, to_json};
+use vestibule_backend::secret::{QsDocument, SealingQsDocument, SecretKey, read_document};
 use vestibule_protocol::credential::AsCredential;
 use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::keys::{AsCredentialKey, HpkePrivateKey, SigningKey};
-use vestibule_protocol::queuing::QsKeys;
-use vestibule_protocol::time::Timestamp;
+use vestibule_protocol::queuing::{QsKeys, QsKeysPayload};
+use vestibule_protocol::signed::Unverified;
+use vestibule_protocol::time::{ExpirationData, Timestamp};
 
-use crate::SecretDocumentJson;
+use crate::{AuthenticationServiceKeysError, RootDocument, SecretDocumentJson};
 
 /// How long new keys of the queuing service are certified for, in days.
 const QS_KEYS_DAYS: u64 = 365;
@@ -36,16 +37,52 @@ impl QueuingServiceKeys {
         let (verifying_key, queue_config_key) = (qs.signing_key.verifying_key(), qs.queue_config_key.public_key());
         let qs_keys = QsKeys::issue(verifying_key, queue_config_key, root, root_key, now, QS_KEYS_DAYS);
         Self {
-            secrets: vec![
-                SecretDocumentJson { logical_id: "QsSecret", purpose: "qs", json: to_json(qs) },
-                SecretDocumentJson { logical_id: "SealingQsSecret", purpose: "sealing-qs", json: to_json(sealing_qs) },
-            ],
+            secrets: vec![SecretDocumentJson::of(qs), SecretDocumentJson::of(sealing_qs)],
             public_keys: vec![qs_keys.to_bytes()],
         }
+    }
+
+    /// Certifies the keys in the secret document `qs` for another year, from today on, and adds that to what is published.
+    /// The keys stay: KeyPackages that are waiting to be claimed have queue configs under them.
+    ///
+    /// # Errors
+    /// [`AuthenticationServiceKeysError`].
+    pub fn renew(
+        root: &RootDocument,
+        secret: &str,
+        published: &[Bytes],
+        now: Timestamp,
+    ) -> Result<Self, AuthenticationServiceKeysError> {
+        use AuthenticationServiceKeysError as Error;
+        let qs = read_document::<QsDocument>(secret).map_err(Error::Unreadable)?;
+        let credential = root.checked(now)?;
+        let (verifying_key, queue_config_key) = (qs.signing_key.verifying_key(), qs.queue_config_key.public_key());
+        let fresh = QsKeys::issue(verifying_key, queue_config_key, &credential, &root.signing_key, now, QS_KEYS_DAYS)
+            .to_bytes();
+        QsKeys::verify_chain(&fresh.0, &credential, now).map_err(|_| Error::RootEnds)?;
+        let kept: Vec<&Bytes> = published.iter().filter(|keys| **keys != fresh && is_in_use(keys, now)).collect();
+        if kept.iter().any(|keys| !claim(keys).is_some_and(|claim| claim.verifying_key == verifying_key)) {
+            return Err(Error::ForeignQueuingService);
+        }
+        Ok(Self { secrets: Vec::new(), public_keys: [&fresh].into_iter().chain(kept).cloned().collect() })
     }
 
     /// The item of `QsTable` that publishes the keys.
     pub fn public_keys_item(&self) -> Item {
         public_keys::item(&self.public_keys)
     }
+}
+
+/// Whether keys have not ended, by their own account.
+pub(crate) fn is_in_use(keys: &Bytes, now: Timestamp) -> bool {
+    validity_of(keys).is_some_and(|validity| now < validity.not_after)
+}
+
+/// When keys are valid, by their own account.
+pub(crate) fn validity_of(keys: &Bytes) -> Option<ExpirationData> {
+    claim(keys).map(|claim| claim.expiration_data)
+}
+
+fn claim(keys: &Bytes) -> Option<QsKeysPayload> {
+    Some(Unverified::<QsKeysPayload>::from_bytes(&keys.0).ok()?.claim().clone())
 }

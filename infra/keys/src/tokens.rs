@@ -3,7 +3,7 @@
 use rand::{CryptoRng, RngCore};
 use vestibule_backend::dynamodb::Item;
 use vestibule_backend::queuing_service::public_keys;
-use vestibule_backend::secret::{read_document, to_json};
+use vestibule_backend::secret::read_document;
 use vestibule_protocol::time::Timestamp;
 use vestibule_protocol::token_key::PublishedTokenKey;
 use vestibule_tokens::{IssuerKeysDocument, RotationError};
@@ -74,7 +74,6 @@ impl TokenIssuerKeys {
 
     fn of(document: IssuerKeysDocument) -> Self {
         let public_keys = document.published();
-        let secret = SecretDocumentJson { logical_id: "TokensSecret", purpose: "tokens", json: to_json(document) };
-        Self { secret, public_keys }
+        Self { secret: SecretDocumentJson::of(document), public_keys }
     }
 }

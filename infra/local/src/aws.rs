@@ -2,6 +2,7 @@
 //! the endpoint that lead to them.
 
 pub(crate) mod answer;
+pub(crate) mod capacity;
 pub(crate) mod connections;
 pub(crate) mod connector;
 pub(crate) mod dynamodb;

@@ -12,6 +12,7 @@ mod hosting;
 mod start;
 
 pub use self::builder::LocalCloudBuilder;
+use crate::aws::capacity::Capacity;
 use crate::aws::connector::Services;
 use crate::aws::dynamodb::DynamoDb;
 use crate::aws::secrets::Secrets;
@@ -209,6 +210,11 @@ impl LocalCloud {
     /// [`LocalCloudBuilder::remembered_calls`].
     pub fn calls(&self) -> Vec<ServiceCall> {
         self.services.watch.calls()
+    }
+
+    /// Begins to add up the capacity that functions consume of the embedded DynamoDB, and gives what was added up before.
+    pub fn measure_capacity(&self) -> BTreeMap<String, Capacity> {
+        self.services.watch.measure_capacity()
     }
 
     /// Starts the list of calls anew.

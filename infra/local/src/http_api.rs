@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use vestibule_backend::Clock;
 
 pub(crate) mod answer;
+mod description;
 mod event;
 
 use self::event::RoutedRequest;
@@ -84,8 +85,14 @@ impl HttpApi {
             (Arc::clone(api).connect(request, peer).await, Some(RouteKey::Connect.name().to_owned()))
         } else {
             let route = self.route(request.method().as_str(), request.uri().path());
-            let answer = self.answer_routed(request, peer, route.as_ref(), &request_id).await;
-            (answer.unwrap_or_else(|refusal| refusal.response()), route.map(|(route, ..)| route.key()))
+            let page = || description::answer(request.method(), request.uri().path());
+            match route.is_none().then(page).flatten() {
+                Some(page) => (page, None),
+                None => {
+                    let answer = self.answer_routed(request, peer, route.as_ref(), &request_id).await;
+                    (answer.unwrap_or_else(|refusal| refusal.response()), route.map(|(route, ..)| route.key()))
+                }
+            }
         };
         if let Ok(id) = HeaderValue::from_str(&request_id) {
             response.headers_mut().insert("apigw-requestid", id);

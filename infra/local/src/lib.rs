@@ -33,6 +33,7 @@ pub mod template;
 mod testing;
 mod websocket_api;
 
+pub use crate::aws::capacity::Capacity;
 pub use crate::aws::secrets::Secrets;
 pub use crate::cloud::{LocalCloud, LocalCloudBuilder, LocalCloudError};
 pub use crate::fault::Fault;

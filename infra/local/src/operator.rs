@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
-use serde_json::Value;
-use vestibule_backend::Clock;
+use serde_json::{Value, json};
+use vestibule_backend::{Clock, Environment};
 
 use crate::attribute_value::{item_from_json, item_to_json};
 use crate::aws::secrets::Secrets;
@@ -17,6 +17,7 @@ use crate::template::Template;
 #[derive(Clone, Debug)]
 pub struct Operator {
     pub(crate) template: Arc<Template>,
+    pub(crate) environment: Environment,
     pub(crate) dynamodb: Client,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) state_directory: Option<PathBuf>,
@@ -32,6 +33,18 @@ impl Operator {
     /// Where the local cloud keeps its state, unless in memory.
     pub fn state_directory(&self) -> Option<&Path> {
         self.state_directory.as_deref()
+    }
+
+    /// What the operator's own tools are given: clients for the services, without limits.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// The stack as `aws cloudformation describe-stacks` would print it.
+    pub fn described_stack(&self) -> Value {
+        let output = |(key, value): (&String, &String)| json!({"OutputKey": key, "OutputValue": value});
+        let outputs: Vec<Value> = self.template.outputs.iter().map(output).collect();
+        json!({"Stacks": [{"StackName": "vestibule-local", "Outputs": outputs}]})
     }
 
     /// The value of a parameter of the template.

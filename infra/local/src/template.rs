@@ -14,6 +14,7 @@ mod document;
 mod error;
 mod function;
 mod intrinsics;
+mod outputs;
 mod parameters;
 mod resource;
 mod statements;
@@ -44,6 +45,8 @@ pub struct Template {
     pub tables: Vec<Table>,
     /// The Secrets Manager secrets.
     pub secrets: Vec<Secret>,
+    /// What the stack says of itself.
+    pub outputs: BTreeMap<String, String>,
 }
 
 /// A Lambda function.
@@ -170,8 +173,9 @@ impl Template {
             effective(globals.get("Function").unwrap_or(&Value::Null), &function::WITHOUT_LOCAL_EFFECT);
         let global_function_properties = intrinsics.resolve(&global_function_properties, "Globals.Function")?;
 
+        let outputs = outputs::outputs(section("Outputs")?, &intrinsics)?;
         let mut template =
-            Self { parameters, functions: vec![], websocket_apis: vec![], tables: vec![], secrets: vec![] };
+            Self { parameters, functions: vec![], websocket_apis: vec![], tables: vec![], secrets: vec![], outputs };
         let ids_of = |resource_type: ResourceType| -> Vec<&str> {
             let of_type = resources.iter().filter(|resource| resource.resource_type == resource_type);
             of_type.map(|resource| resource.logical_id).collect()

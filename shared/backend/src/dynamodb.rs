@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use vestibule_protocol::problem::{Problem, ProblemType};
 use vestibule_protocol::time::Timestamp;
 
+use crate::metrics;
+
 /// The partition key of every table.
 pub const PARTITION_KEY: &str = "pk";
 /// The sort key of every table.
@@ -26,7 +28,7 @@ pub const SORT_KEY: &str = "sk";
 pub const EXPIRES_AT: &str = "expires_at";
 
 /// An item, or its key.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Item(HashMap<String, AttributeValue>);
 
 impl Item {
@@ -75,6 +77,12 @@ impl Item {
     pub fn to_dynamodb_json(&self) -> Value {
         let attributes = self.0.iter().map(|(name, value)| (name.clone(), attribute_json(value)));
         Value::Object(attributes.collect())
+    }
+
+    /// Reads what [`Item::to_dynamodb_json`] writes; nothing else.
+    pub fn from_dynamodb_json(json: &Value) -> Option<Self> {
+        let attributes = json.as_object()?.iter();
+        attributes.map(|(name, value)| Some((name.clone(), read_attribute(value)?))).collect::<Option<_>>().map(Self)
     }
 
     /// The bytes of an attribute.
@@ -208,9 +216,9 @@ pub(crate) async fn transact(
     client: &aws_sdk_dynamodb::Client,
     parts: Vec<TransactWriteItem>,
 ) -> Result<Result<(), Vec<CancellationReason>>, Problem> {
-    let Err(error) = client.transact_write_items().set_transact_items(Some(parts)).send().await else {
-        return Ok(Ok(()));
-    };
+    let result = client.transact_write_items().set_transact_items(Some(parts)).send().await;
+    metrics::transaction_ended(result.is_ok());
+    let Err(error) = result else { return Ok(Ok(())) };
     match error.as_service_error() {
         Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
             Ok(Err(canceled.cancellation_reasons().to_vec()))
@@ -231,6 +239,17 @@ fn attribute_json(value: &AttributeValue) -> Value {
         AttributeValue::B(bytes) => json!({ "B": STANDARD.encode(bytes) }),
         AttributeValue::L(values) => json!({ "L": values.iter().map(attribute_json).collect::<Vec<_>>() }),
         _ => unreachable!("items are built of strings, numbers, bytes and lists of bytes"),
+    }
+}
+
+fn read_attribute(json: &Value) -> Option<AttributeValue> {
+    let (kind, value) = json.as_object().filter(|value| value.len() == 1)?.iter().next()?;
+    match kind.as_str() {
+        "S" => Some(AttributeValue::S(value.as_str()?.to_owned())),
+        "N" => Some(AttributeValue::N(value.as_str()?.to_owned())),
+        "B" => Some(AttributeValue::B(Blob::new(STANDARD.decode(value.as_str()?).ok()?))),
+        "L" => value.as_array()?.iter().map(read_attribute).collect::<Option<_>>().map(AttributeValue::L),
+        _ => None,
     }
 }
 

@@ -8,8 +8,14 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector as _, HttpConnectorSettings, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::byte_stream::ByteStream;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
@@ -28,6 +34,8 @@ const REQUIRED_BY_RUNTIME: [&str; 4] = [
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
     "AWS_LAMBDA_FUNCTION_VERSION",
 ];
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why a function cannot start. It then answers nothing: a function without its keys or tables fails closed.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +70,8 @@ pub struct Environment {
     retry_quota: RetryPartition,
     clock: Clock,
     randomness: Randomness,
+    /// What all the clients share, on Lambda.
+    connector: Option<SharedHttpConnector>,
 }
 
 impl Environment {
@@ -76,7 +86,7 @@ impl Environment {
             .with_initial_backoff(Duration::from_millis(25))
             .with_max_backoff(Duration::from_millis(400));
         let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(1))
+            .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(Duration::from_secs(2))
             .operation_timeout(Duration::from_secs(6))
             .build();
@@ -87,7 +97,7 @@ impl Environment {
         // it is many, a failing one must not use up the retries of the others.
         let retry_quota = RetryPartition::custom("environment").build();
         let randomness = Randomness::system();
-        Self { variables: Arc::new(variables), sdk_config, retry_quota, clock, randomness }
+        Self { variables: Arc::new(variables), sdk_config, retry_quota, clock, randomness, connector: None }
     }
 
     /// The same environment with other randomness than the system's.
@@ -102,9 +112,23 @@ impl Environment {
     /// [`StartError::MissingVariable`] outside Lambda.
     pub fn of_lambda() -> Result<Self, StartError> {
         let variables: BTreeMap<String, String> = std::env::vars().collect();
+        if let Some(missing) = REQUIRED_BY_RUNTIME.into_iter().find(|name| !variables.contains_key(*name)) {
+            return Err(StartError::MissingVariable(missing.to_owned()));
+        }
+        Self::of_variables(variables)
+    }
+
+    /// The environment of an operator's tool, whose region and credentials stand in the same variables as on Lambda.
+    ///
+    /// # Errors
+    /// [`StartError::MissingVariable`] if they do not.
+    pub fn of_operator() -> Result<Self, StartError> {
+        Self::of_variables(std::env::vars().collect())
+    }
+
+    fn of_variables(variables: BTreeMap<String, String>) -> Result<Self, StartError> {
         let variable =
             |name: &str| variables.get(name).cloned().ok_or_else(|| StartError::MissingVariable(name.to_owned()));
-        REQUIRED_BY_RUNTIME.into_iter().try_for_each(|name| variable(name).map(drop))?;
         let credentials = Credentials::new(
             variable("AWS_ACCESS_KEY_ID")?,
             variable("AWS_SECRET_ACCESS_KEY")?,
@@ -112,16 +136,34 @@ impl Environment {
             None,
             "lambda",
         );
-        let http_client =
-            aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
+        let connector = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring));
+        let connector = SharedHttpConnector::new(connector.connector_settings(settings).build());
+        let shared = connector.clone();
         let sdk_config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(variable("AWS_REGION")?))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
-            .http_client(http_client)
+            .http_client(http_client_fn(move |_, _| shared.clone()))
             .build();
-        Ok(Self::new(variables, sdk_config, Clock::system()))
+        Ok(Self { connector: Some(connector), ..Self::new(variables, sdk_config, Clock::system()) })
+    }
+
+    /// Opens a connection to DynamoDB, for which the first request would otherwise wait: asks whether DynamoDB is well, which
+    /// takes no permission. If that fails, the first request finds out.
+    pub(crate) async fn connect_to_dynamodb(&self) {
+        let region = self.sdk_config.region().map(Region::as_ref).unwrap_or_default();
+        let url = self.endpoint_url("DYNAMODB").unwrap_or_else(|| format!("https://dynamodb.{region}.amazonaws.com"));
+        let request = HttpRequest::get(format!("{}/ping", url.trim_end_matches('/')));
+        if let (Some(connector), Ok(request)) = (&self.connector, request) {
+            // Only when its answer was read to the end is a connection used again.
+            let ping = async {
+                let answer = connector.call(request).await.ok()?;
+                ByteStream::new(answer.into_body()).collect().await.ok()
+            };
+            let _ = tokio::time::timeout(CONNECT_TIMEOUT, ping).await;
+        }
     }
 
     /// The clock.
@@ -209,7 +251,58 @@ fn unusable(variable: &str, reason: &str) -> StartError {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    /// Answers every request of the first connection with `{}`, and gives the request lines when that is closed.
+    async fn serve_one_connection(listener: TcpListener) -> Vec<String> {
+        let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+        let mut requests = Vec::new();
+        let (mut line, mut length) = (String::new(), 0);
+        while stream.read_line(&mut line).await.unwrap_or(0) > 0 {
+            if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            } else if line.contains("HTTP/1.1") {
+                requests.push(line.trim().to_owned());
+            } else if line == "\r\n" {
+                stream.read_exact(&mut vec![0; std::mem::take(&mut length)]).await.unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+            }
+            line.clear();
+        }
+        requests
+    }
+
+    fn environment_at(dynamodb_url: &str) -> Environment {
+        let variables = [
+            ("AWS_ACCESS_KEY_ID", "id"),
+            ("AWS_SECRET_ACCESS_KEY", "key"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_url),
+        ];
+        Environment::of_variables(variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_first_call_of_dynamodb_finds_a_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(serve_one_connection(listener));
+        let environment = environment_at(&url);
+        environment.connect_to_dynamodb().await;
+        let client = environment.dynamodb();
+        let key = aws_sdk_dynamodb::types::AttributeValue::S("a".to_owned());
+        client.get_item().table_name("table").key("pk", key).send().await.unwrap();
+        drop((client, environment));
+        assert_eq!(server.await.unwrap(), ["GET /ping HTTP/1.1", "POST / HTTP/1.1"]);
+    }
+
+    #[tokio::test]
+    async fn a_dynamodb_that_is_not_there_delays_nobody() {
+        environment_at("http://127.0.0.1:1").connect_to_dynamodb().await;
+    }
 
     #[test]
     fn a_function_name_that_is_too_long_for_the_sdk_is_cut() {

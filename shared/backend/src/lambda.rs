@@ -14,9 +14,10 @@ use tokio::time::Instant;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 use vestibule_protocol::endpoint::Endpoint;
-use vestibule_protocol::problem::Problem;
+use vestibule_protocol::problem::{Problem, ProblemType};
 
 use crate::http::{EndpointRequest, problem_response, success_response};
+use crate::metrics::{self, Answered, OutcomeLog};
 use crate::websocket::{self, WebSocketFunction};
 use crate::{Environment, StartError};
 
@@ -57,7 +58,7 @@ pub async fn event_handler<F: HttpFunction>(environment: Environment) -> Result<
         let function = Arc::clone(&function);
         Box::pin(async move {
             let event: ApiGatewayV2httpRequest = serde_json::from_value(event)?;
-            Ok(serde_json::to_value(answer(&*function, event).await)?)
+            Ok(serde_json::to_value(answer(&*function, event, &OutcomeLog::Process).await)?)
         })
     }))
 }
@@ -74,17 +75,17 @@ pub async fn websocket_event_handler<F: WebSocketFunction>(
         let function = Arc::clone(&function);
         Box::pin(async move {
             let event: ApiGatewayWebsocketProxyRequest = serde_json::from_value(event)?;
-            Ok(serde_json::to_value(answer_websocket(&*function, event).await)?)
+            Ok(serde_json::to_value(answer_websocket(&*function, event, &OutcomeLog::Process).await)?)
         })
     }))
 }
 
 /// The `main` of a function: runs `F` on Lambda's runtime until Lambda ends the process.
 pub fn run<F: HttpFunction>() -> ExitCode {
-    run_on_lambda(F::Endpoint::DESCRIPTION.function, async |environment| {
+    run_on_lambda(F::Endpoint::DESCRIPTION.function, async |environment, log| {
         let function = &F::start(&environment).await.map_err(|error| error.to_string())?;
         let service = service_fn(|event: LambdaEvent<ApiGatewayV2httpRequest>| -> Answering<'_, _> {
-            Box::pin(async move { Ok(answer(function, event.payload).await) })
+            Box::pin(async move { Ok(answer(function, event.payload, log).await) })
         });
         lambda_runtime::run(service).await.map_err(|error| error.to_string())
     })
@@ -92,20 +93,31 @@ pub fn run<F: HttpFunction>() -> ExitCode {
 
 /// The `main` of a function of a WebSocket API: runs `F` on Lambda's runtime until Lambda ends the process.
 pub fn run_websocket<F: WebSocketFunction>() -> ExitCode {
-    run_on_lambda(F::NAME, async |environment| {
+    run_on_lambda(F::NAME, async |environment, log| {
         let function = &F::start(&environment).await.map_err(|error| error.to_string())?;
         let service = service_fn(|event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| -> Answering<'_, _> {
-            Box::pin(async move { Ok(answer_websocket(function, event.payload).await) })
+            Box::pin(async move { Ok(answer_websocket(function, event.payload, log).await) })
         });
         lambda_runtime::run(service).await.map_err(|error| error.to_string())
     })
 }
 
-fn run_on_lambda(name: &'static str, serve: impl AsyncFnOnce(Environment) -> Result<(), String>) -> ExitCode {
+fn run_on_lambda(
+    name: &'static str,
+    serve: impl AsyncFnOnce(Environment, &OutcomeLog) -> Result<(), String>,
+) -> ExitCode {
     log_to_lambda();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
-        runtime.block_on(async { serve(Environment::of_lambda().map_err(|error| error.to_string())?).await })
+        runtime.block_on(async {
+            let environment = Environment::of_lambda().map_err(|error| error.to_string())?;
+            let stage = environment.variable("STAGE").map_err(|error| error.to_string())?.to_owned();
+            // While the function reads its secrets, so that its first request does not wait for a connection.
+            let log = OutcomeLog::CloudWatch { stage };
+            let serving = serve(environment.clone(), &log);
+            let (served, ()) = tokio::join!(serving, environment.connect_to_dynamodb());
+            served
+        })
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -117,14 +129,19 @@ fn run_on_lambda(name: &'static str, serve: impl AsyncFnOnce(Environment) -> Res
 }
 
 /// Decodes, handles, encodes, and logs.
-async fn answer<F: HttpFunction>(function: &F, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
+async fn answer<F: HttpFunction>(
+    function: &F,
+    event: ApiGatewayV2httpRequest,
+    log: &OutcomeLog,
+) -> ApiGatewayV2httpResponse {
     let description = &F::Endpoint::DESCRIPTION;
-    let started = Instant::now();
-    let result = match EndpointRequest::decode(event) {
-        Ok(request) => function.handle(request).await,
-        Err(problem) => Err(problem),
+    let handling = async {
+        match EndpointRequest::decode(event) {
+            Ok(request) => function.handle(request).await,
+            Err(problem) => Err(problem),
+        }
     };
-    log_outcome(description.function, started, &result);
+    let result = logged(description.function, log, handling).await;
     match result {
         Ok(response) => success_response(description, &response),
         Err(problem) => problem_response(&problem),
@@ -135,24 +152,39 @@ async fn answer<F: HttpFunction>(function: &F, event: ApiGatewayV2httpRequest) -
 async fn answer_websocket<F: WebSocketFunction>(
     function: &F,
     event: ApiGatewayWebsocketProxyRequest,
+    log: &OutcomeLog,
 ) -> ApiGatewayProxyResponse {
-    let started = Instant::now();
-    let result = match websocket::decode(event) {
-        Ok(event) => function.handle(event).await,
-        Err(problem) => Err(problem),
+    let handling = async {
+        match websocket::decode(event) {
+            Ok(event) => function.handle(event).await,
+            Err(problem) => Err(problem),
+        }
     };
-    log_outcome(F::NAME, started, &result);
+    let result = logged(F::NAME, log, handling).await;
     match result {
         Ok(response) => websocket::success_response(response.into()),
         Err(problem) => websocket::problem_response(&problem),
     }
 }
 
-/// Logs one line that names nobody.
-fn log_outcome<T>(function: &'static str, started: Instant, result: &Result<T, Problem>) {
-    let outcome = result.as_ref().map_or_else(|problem| problem.problem_type.slug(), |_| "ok");
-    let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(function, outcome, milliseconds, "answered");
+/// Handles a request and logs what came of it, naming nobody.
+async fn logged<T>(
+    function: &'static str,
+    log: &OutcomeLog,
+    handling: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
+    let started = Instant::now();
+    let (result, mut measurements) = metrics::measured(handling).await;
+    let problem = result.as_ref().err().map(|problem| problem.problem_type);
+    measurements.extend(metrics::of_answer(function, problem.map(ProblemType::slug)));
+    log.write(Answered {
+        function,
+        outcome: problem.map_or("ok", ProblemType::slug),
+        is_failure: problem.is_some_and(|problem| problem.status() >= 500),
+        milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        measurements,
+    });
+    result
 }
 
 /// Logs as JSON.

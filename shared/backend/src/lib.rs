@@ -9,6 +9,7 @@ mod http;
 pub mod key_server;
 mod keyed_hash;
 mod lambda;
+mod metrics;
 pub mod queues;
 pub mod queuing_service;
 pub mod rate_limit;
@@ -23,4 +24,5 @@ pub use http::{EndpointRequest, SourceAddress, signature_problem};
 pub use lambda::{
     EventHandler, HttpFunction, event_handler, log_filter, log_level, run, run_websocket, websocket_event_handler,
 };
+pub use metrics::Metric;
 pub use vestibule_protocol::clock::Clock;

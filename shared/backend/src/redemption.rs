@@ -26,6 +26,7 @@ use crate::dynamodb::{
     without_retries,
 };
 use crate::keyed_hash::keyed_hash;
+use crate::metrics::{self, Metric};
 use crate::secret::Secret;
 use crate::{EndpointRequest, Environment, StartError};
 
@@ -117,7 +118,10 @@ impl Redemption {
             .customize()
             // The second attempt would find the token spent, and could not tell by whom.
             .config_override(without_retries());
-        let Err(error) = put.send().await else { return Ok(()) };
+        let Err(error) = put.send().await else {
+            metrics::count(Metric::Tokens, "redeemed", 1);
+            return Ok(());
+        };
         if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) {
             return Err(payment.spent());
         }
@@ -132,6 +136,7 @@ impl Redemption {
 impl Payment {
     /// The part of a transaction that spends the token.
     pub fn put(&self) -> TransactWriteItem {
+        metrics::count_with_transaction(Metric::Tokens, "redeemed", 1);
         put_new(&self.table, self.item()).part()
     }
 

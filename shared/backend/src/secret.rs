@@ -7,9 +7,10 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use vestibule_protocol::name::Domain;
-use vestibule_protocol::time::Timestamp;
+use vestibule_protocol::time::{DAY, Timestamp};
 use zeroize::Zeroizing;
 
+use crate::metrics::{self, Metric};
 use crate::{Clock, Environment, StartError};
 
 mod documents;
@@ -36,6 +37,11 @@ pub trait SecretDocument: Serialize + DeserializeOwned {
     /// # Errors
     /// What is wrong with it, without a value of it.
     fn open(self, domain: &Domain, now: Timestamp) -> Result<Self::Secret, &'static str>;
+
+    /// When the last of what it is good for ends, for the metric that warns of it.
+    fn end(_: &Self::Secret) -> Option<(Metric, Timestamp)> {
+        None
+    }
 }
 
 /// A document as it is stored.
@@ -110,6 +116,14 @@ impl<D: SecretDocument> Secret<D> {
     /// The secret as it is now. A document that cannot be read again, or is unusable, leaves the one before in place.
     pub async fn current(&self) -> Arc<D::Secret> {
         let now = self.clock.now();
+        let secret = self.read_again_if_due(now).await;
+        if let Some((metric, end)) = D::end(&secret) {
+            metrics::gauge(metric, end.saturating_since(now).as_secs() / DAY.as_secs());
+        }
+        secret
+    }
+
+    async fn read_again_if_due(&self, now: Timestamp) -> Arc<D::Secret> {
         {
             let reading = self.current.read().expect("no holder panics");
             if now < reading.refresh_at {

@@ -70,6 +70,11 @@ impl IssuerKeys {
         Self(documents.into_iter().map(key).collect())
     }
 
+    /// When the last of the keys ends.
+    pub fn end(&self) -> Option<Timestamp> {
+        self.0.iter().map(|key| key.validity.not_after).max()
+    }
+
     /// Answers a request for a batch. The proof in the answer is randomized: another call gives other bytes, and whoever wants
     /// the same answer to the same request stores it.
     ///

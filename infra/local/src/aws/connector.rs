@@ -19,6 +19,7 @@ use aws_types::region::Region;
 use serde_json::Value;
 
 use super::answer::Answer;
+use super::capacity;
 use super::connections;
 use super::dynamodb::{self, DynamoDb};
 use super::secrets::Secrets;
@@ -120,7 +121,13 @@ impl Connector {
         if let Some(answer) = fault.and_then(|fault| fault.answer_instead(&call)) {
             return answer.into_response();
         }
-        let response = self.forward(request, call.service, call.operation, call.body).await?;
+        let ServiceCall { service, operation, .. } = call;
+        let is_measured = service == Service::DynamoDb && self.services.watch.measures_capacity();
+        let body = if is_measured { capacity::asking(call.body) } else { call.body };
+        let response = self.forward(request, service, operation.clone(), body).await?;
+        if is_measured {
+            self.services.watch.add_capacity(&function.name, &operation, response.body().bytes().unwrap_or_default());
+        }
         fault.and_then(Fault::error_afterwards).map_or(Ok(response), Err)
     }
 

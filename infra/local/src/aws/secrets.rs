@@ -68,21 +68,26 @@ impl Secrets {
     /// Answers a call as Secrets Manager does.
     pub(crate) fn answer(&self, operation: &str, body: &Value) -> Answer {
         let not_found = |message: &str| Answer::error(400, "ResourceNotFoundException", message);
-        if operation != "GetSecretValue" {
-            return Answer::error(400, "UnknownOperationException", "the local cloud answers GetSecretValue only");
-        }
         let id = body.get("SecretId").and_then(Value::as_str);
         let Some(secret) = self.declared.iter().find(|secret| Some(secret.arn.as_str()) == id) else {
             return not_found("Secrets Manager can't find the specified secret.");
         };
-        match self.documents().get(&secret.logical_id) {
-            Some(document) => Answer::ok(&json!({
-                "ARN": secret.arn,
-                "Name": secret.logical_id,
-                "SecretString": document.as_str(),
-                "VersionStages": ["AWSCURRENT"],
-            })),
-            None => not_found("Secrets Manager can't find the specified secret value for staging label: AWSCURRENT"),
+        let mut described = json!({"ARN": secret.arn, "Name": secret.logical_id, "VersionStages": ["AWSCURRENT"]});
+        match (operation, body.get("SecretString").and_then(Value::as_str)) {
+            ("GetSecretValue", None) => {
+                let documents = self.documents();
+                let Some(document) = documents.get(&secret.logical_id) else {
+                    let missing = "Secrets Manager can't find the specified secret value for staging label: AWSCURRENT";
+                    return not_found(missing);
+                };
+                described["SecretString"] = json!(document.as_str());
+                Answer::ok(&described)
+            }
+            ("PutSecretValue", Some(document)) => match self.put(&secret.logical_id, document) {
+                Ok(()) => Answer::ok(&described),
+                Err(error) => Answer::error(500, "InternalServiceError", &error.to_string()),
+            },
+            _ => Answer::error(400, "UnknownOperationException", "the local cloud gets and puts whole documents only"),
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use super::capacity::{self, CapacityOfFunctions};
 use crate::fault::{Fault, FaultPlan};
 use crate::service_call::ServiceCall;
 
@@ -16,11 +17,18 @@ pub(crate) struct Watch {
     calls: Mutex<VecDeque<ServiceCall>>,
     denials: Mutex<VecDeque<String>>,
     plan: RwLock<Option<Arc<FaultPlan>>>,
+    capacity: Mutex<Option<CapacityOfFunctions>>,
 }
 
 impl Watch {
     pub(crate) fn new(remembered_calls: usize) -> Self {
-        Self { remembered_calls, calls: Mutex::default(), denials: Mutex::default(), plan: RwLock::default() }
+        Self {
+            remembered_calls,
+            calls: Mutex::default(),
+            denials: Mutex::default(),
+            plan: RwLock::default(),
+            capacity: Mutex::default(),
+        }
     }
 
     /// Remembers a call and says what happens to it.
@@ -34,6 +42,21 @@ impl Watch {
     pub(crate) fn deny(&self, message: String) {
         tracing::error!("{message}");
         push_bounded(&mut lock(&self.denials), message, REMEMBERED_DENIALS);
+    }
+
+    /// Adds up capacity from now on, and gives what was added up before.
+    pub(crate) fn measure_capacity(&self) -> CapacityOfFunctions {
+        lock(&self.capacity).replace(CapacityOfFunctions::new()).unwrap_or_default()
+    }
+
+    pub(super) fn measures_capacity(&self) -> bool {
+        lock(&self.capacity).is_some()
+    }
+
+    pub(super) fn add_capacity(&self, function: &str, operation: &str, answer: &[u8]) {
+        if let Some(consumed) = lock(&self.capacity).as_mut() {
+            capacity::add(consumed, function, operation, answer);
+        }
     }
 
     pub(crate) fn calls(&self) -> Vec<ServiceCall> {

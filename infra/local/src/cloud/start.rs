@@ -171,6 +171,7 @@ impl Settings {
         Operator {
             template: Arc::clone(template),
             dynamodb: environment.dynamodb(),
+            environment,
             secrets: Arc::clone(&services.secrets),
             state_directory: self.state_directory.clone(),
             clock: self.clock.clone(),

@@ -42,6 +42,22 @@ async fn an_unknown_route_or_method_is_not_found() {
 }
 
 #[tokio::test]
+async fn the_api_is_described_where_no_route_is() {
+    let cloud = start(puppet_cloud()).await;
+    let get = async |path: &str| {
+        http(&cloud, &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")).await
+    };
+    let page = get("/").await;
+    assert_eq!(outline(&page).0, 200);
+    assert!(page.contains("content-type: text/html; charset=utf-8\r\n"));
+    assert!(page.contains("content-security-policy: default-src 'none'"));
+    let description: Value = serde_json::from_str(outline(&get("/openapi.json").await).1).unwrap();
+    assert_eq!(description["info"]["title"], "Vestibule");
+    assert_eq!(outline(&get("/openapi").await), NOT_FOUND);
+    assert_eq!(outline(&post(&cloud, "/", &json!({})).await), NOT_FOUND);
+}
+
+#[tokio::test]
 async fn a_static_route_beats_a_route_with_a_parameter() {
     let cloud = start(puppet_cloud()).await;
     for (path, route_key) in [("/people/me", "POST /people/me"), ("/people/you", "POST /people/{name}")] {

@@ -228,6 +228,8 @@ fn a_refusal_names_the_resource_and_the_property() {
             "Resources.Sockets.Properties.RouteSelectionExpression: ",
         ),
         ("Timeout: 10", "Layers: []", "Resources.Greet.Properties.Layers: "),
+        ("Globals:", "Outputs: {Url: {Value: !Ref Nothing}}\nGlobals:", "Outputs.Url.Value: "),
+        ("Globals:", "Outputs: {Url: {Value: a, Export: {Name: b}}}\nGlobals:", "Outputs.Url.Export: "),
     ] {
         let refusal = refusal(original, replacement);
         assert!(refusal.starts_with(&format!("template.yaml: {location}")), "{refusal}");

@@ -16,6 +16,7 @@ use zeroize::Zeroize as _;
 
 use rand::{CryptoRng, RngCore};
 
+use crate::metrics::{self, Metric};
 use crate::sealing::{Sealable, SealingKeys};
 
 /// Length of a login's state in bytes.
@@ -101,10 +102,12 @@ impl VerifiedLogin {
         let login = login.filter(|login| login.is_for(client_id, operation, now)).ok_or_else(login_invalid)?;
         login.finish(&proof.ke3).map_err(|error| match error {
             OpaqueError::NotAuthenticated => {
+                metrics::count(Metric::Logins, ProblemType::PasswordRefused.slug(), 1);
                 Problem::new(ProblemType::PasswordRefused, "ke3 does not prove that the password is known")
             }
             error => Problem::new(ProblemType::InvalidOpaqueMessage, error),
         })?;
+        metrics::count(Metric::Logins, "finished", 1);
         Ok(Self(login.user))
     }
 

@@ -24,6 +24,24 @@ pub fn item(credentials: &GetCredentialsResponse) -> Item {
         .bytes_list(REVOKED_FINGERPRINTS, &credentials.revoked_fingerprints)
 }
 
+/// The item's key.
+pub fn key() -> Item {
+    Item::keyed(KEY, KEY)
+}
+
+/// What the item publishes, unless it is another one.
+pub fn read_item(item: &Item) -> Option<GetCredentialsResponse> {
+    let list = |name| {
+        let values = item.get_bytes_list(name)?;
+        Some(values.into_iter().map(|value| Bytes(value.to_vec())).collect())
+    };
+    Some(GetCredentialsResponse {
+        as_credentials: list(AS_CREDENTIALS)?,
+        as_intermediate_credentials: list(AS_INTERMEDIATE_CREDENTIALS)?,
+        revoked_fingerprints: list(REVOKED_FINGERPRINTS)?,
+    })
+}
+
 /// Reads the public credentials.
 pub struct PublicCredentials {
     client: aws_sdk_dynamodb::Client,
@@ -44,19 +62,10 @@ impl PublicCredentials {
     /// # Errors
     /// A [`Problem`] if the read fails or nothing was ever published.
     pub async fn read(&self) -> Result<GetCredentialsResponse, Problem> {
-        let key = Item::keyed(KEY, KEY);
-        let request = self.client.get_item().table_name(&self.table).set_key(Some(key.into()));
+        let request = self.client.get_item().table_name(&self.table).set_key(Some(key().into()));
         let answer = request.send().await.map_err(|error| failed_call("GetItem", &error))?;
         let item = Item::from(answer.item.ok_or_else(unpublished)?);
-        let list = |name| {
-            let values = item.get_bytes_list(name).ok_or_else(|| corrupt_item("public credentials"))?;
-            Ok(values.into_iter().map(|value| Bytes(value.to_vec())).collect())
-        };
-        Ok(GetCredentialsResponse {
-            as_credentials: list(AS_CREDENTIALS)?,
-            as_intermediate_credentials: list(AS_INTERMEDIATE_CREDENTIALS)?,
-            revoked_fingerprints: list(REVOKED_FINGERPRINTS)?,
-        })
+        read_item(&item).ok_or_else(|| corrupt_item("public credentials"))
     }
 }
 

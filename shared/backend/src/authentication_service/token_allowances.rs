@@ -22,6 +22,7 @@ use vestibule_protocol::problem::{Problem, ProblemType};
 use vestibule_protocol::time::Timestamp;
 
 use crate::dynamodb::{EXPIRES_AT, Item, PARTITION_KEY, corrupt_item, failed_call, number, try_again};
+use crate::metrics::{self, Metric};
 use crate::{Environment, StartError};
 
 const BATCHES: &str = "batches";
@@ -111,7 +112,10 @@ impl TokenAllowances {
             .number(VERSION, taken.version + 1)
             .time(EXPIRES_AT, frame_end.saturating_add(self.time_frame));
         match self.replace(item, taken.version, now).await? {
-            None => Ok(answer),
+            None => {
+                metrics::count(Metric::Tokens, "batch-issued", 1);
+                Ok(answer)
+            }
             // The same request met itself; or another one was faster, which this one sees when it is sent again.
             Some(meanwhile) => meanwhile.batch(&request_hash).map(StoredBatch::answer).ok_or_else(try_again),
         }

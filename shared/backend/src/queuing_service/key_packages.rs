@@ -27,6 +27,7 @@ use vestibule_protocol::time::Timestamp;
 
 use super::clients::{VERIFYING_KEY, client_key, client_partition, client_unknown};
 use crate::dynamodb::{EXPIRES_AT, Item, corrupt_item, failed_call, number, try_again, without_retries};
+use crate::metrics::{self, Metric};
 use crate::{Environment, StartError};
 
 const ADD_PACKAGE: &str = "add_package";
@@ -181,9 +182,14 @@ impl KeyPackages {
         if let Some(key) = self.take_next(id, now).await?
             && let Some(add_package) = self.take(key, now).await?
         {
+            metrics::count(Metric::KeyPackages, "claimed", 1);
             return Ok(Some(add_package));
         }
-        self.use_last_resort(id, now).await
+        let last_resort = self.use_last_resort(id, now).await?;
+        if last_resort.is_some() {
+            metrics::count(Metric::KeyPackages, "last-resort", 1);
+        }
+        Ok(last_resort)
     }
 
     /// Puts items, over what is there: the same request puts the same.
@@ -226,7 +232,10 @@ impl KeyPackages {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        let Err(error) = result else { return Ok(()) };
+        let Err(error) = result else {
+            metrics::count(Metric::KeyPackages, "published", generation.packages.len() as u64);
+            return Ok(());
+        };
         let Some(UpdateItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() else {
             return Err(failed_call("UpdateItem", &error));
         };

@@ -37,6 +37,27 @@ pub fn token_keys_item(token_keys: &[PublishedTokenKey]) -> Item {
     Item::keyed(KEY, TOKEN_KEYS_KEY).bytes_list(TOKEN_KEYS, &token_keys)
 }
 
+/// The key of the item that publishes the queuing service's own keys.
+pub fn key() -> Item {
+    Item::keyed(KEY, KEY)
+}
+
+/// The key of the item that publishes the keys of the issuer of tokens.
+pub fn token_keys_key() -> Item {
+    Item::keyed(KEY, TOKEN_KEYS_KEY)
+}
+
+/// The queuing service's own keys in their item.
+pub fn read_item(item: &Item) -> Option<Vec<Bytes>> {
+    let keys = item.get_bytes_list(QS_KEYS)?;
+    Some(keys.into_iter().map(|keys| Bytes(keys.to_vec())).collect())
+}
+
+/// The keys of the issuer of tokens in their item.
+pub fn read_token_keys_item(item: &Item) -> Option<Vec<PublishedTokenKey>> {
+    item.get_bytes_list(TOKEN_KEYS)?.into_iter().map(read_token_key).collect()
+}
+
 /// Reads the public keys.
 pub struct PublicKeys {
     client: aws_sdk_dynamodb::Client,
@@ -69,16 +90,12 @@ impl PublicKeys {
             .expression_attribute_values(":keys", AttributeValue::S(KEY.to_owned()));
         let answer = query.send().await.map_err(|error| failed_call("Query", &error))?;
         let items: Vec<Item> = answer.items.unwrap_or_default().into_iter().map(Item::from).collect();
-        let list = |sort: &str, name: &str| {
-            let item = items.iter().find(|item| item.get_string(SORT_KEY) == Some(sort))?;
-            Some(item.get_bytes_list(name).ok_or_else(|| corrupt_item("public keys")))
-        };
-        let qs_keys = list(KEY, QS_KEYS).unwrap_or_else(|| Err(corrupt_item("public keys")))?;
+        let find = |sort: &str| items.iter().find(|item| item.get_string(SORT_KEY) == Some(sort));
+        let qs_keys = find(KEY).and_then(read_item).ok_or_else(|| corrupt_item("public keys"))?;
         // A deployment that was made before there were tokens goes on without.
-        let token_keys = list(TOKEN_KEYS_KEY, TOKEN_KEYS).unwrap_or(Ok(Vec::new()))?;
-        let token_keys: Option<Vec<_>> = token_keys.into_iter().map(read_token_key).collect();
+        let token_keys = find(TOKEN_KEYS_KEY).map_or(Some(Vec::new()), read_token_keys_item);
         Ok(GetQsKeysResponse {
-            qs_keys: qs_keys.into_iter().map(|keys| Bytes(keys.to_vec())).collect(),
+            qs_keys,
             token_keys: token_keys.ok_or_else(|| corrupt_item("token keys"))?,
             token_challenge: Bytes(TokenChallenge::of(Service::Queuing, &self.domain).as_bytes().to_vec()),
             listen_url: self.listen_url.clone(),

@@ -19,6 +19,7 @@ use super::mailbox_item::{Mailbox, outcome_name};
 use super::mailboxes::{Changed, Mailboxes};
 use super::messages;
 use crate::dynamodb::try_again;
+use crate::metrics::{self, Metric};
 use crate::websocket::{ConnectionError, ConnectionId, Connections};
 use crate::{Environment, StartError};
 
@@ -238,6 +239,7 @@ impl Relay {
     /// As [`Relay::settle`], of a mailbox that this very frame has ended.
     async fn settle_anew(&self, sender: &Sender<'_>, mailbox: Mailbox) -> Result<(), Problem> {
         if let Some(outcome) = mailbox.outcome(sender.now) {
+            metrics::count(Metric::Links, outcome_name(outcome), 1);
             tracing::info!(outcome = outcome_name(outcome), "a mailbox has ended");
         }
         self.settle(sender, mailbox).await
@@ -273,6 +275,7 @@ impl Relay {
     async fn write_outcome(&self, sender: &Sender<'_>, outcome: MailboxOutcome) -> Result<Mailbox, Problem> {
         let changed: Changed = self.mailboxes.expire(&sender.mailbox_id, outcome, sender.now).await?;
         if changed.is_ok() {
+            metrics::count(Metric::Links, outcome_name(outcome), 1);
             tracing::info!(outcome = outcome_name(outcome), "a mailbox has ended");
         }
         changed.or_else(|other| other.ok_or_else(try_again))

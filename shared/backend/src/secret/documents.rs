@@ -4,12 +4,12 @@ use std::marker::PhantomData;
 
 use rand::{CryptoRng, RngCore};
 use serde::{Deserialize, Serialize};
-use vestibule_protocol::credential::{AsCredential, AsIntermediateCredential};
+use vestibule_protocol::credential::{AsCredential, AsIntermediateCredential, AsIntermediateCredentialPayload};
 use vestibule_protocol::encoding::{Bytes, SecretBytes, secret};
 use vestibule_protocol::keys::{AsIntermediateCredentialKey, HpkePrivateKey, QsSigningKey, SigningKey};
 use vestibule_protocol::name::Domain;
 use vestibule_protocol::opaque::ServerSetup;
-use vestibule_protocol::signed::Fingerprint;
+use vestibule_protocol::signed::{Fingerprint, Unverified};
 use vestibule_protocol::time::Timestamp;
 use vestibule_tokens::{IssuerKeys, IssuerKeysDocument};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -17,6 +17,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::SecretDocument;
 use crate::authentication_service::passwords::UnknownUsers;
 use crate::keyed_hash::keyed_hash;
+use crate::metrics::Metric;
 use crate::rate_limit::BucketKey;
 use crate::sealing::{SealingKey, SealingKeys};
 
@@ -89,17 +90,32 @@ impl SecretDocument for AsSigningDocument {
             .map_err(|_| "its AS credential is not valid for this domain and time")?;
         let mut signers = Vec::new();
         for intermediate in self.intermediates {
-            // One that has expired is left out, so that the others go on.
-            let Ok(credential) = AsIntermediateCredential::verify_chain(&intermediate.credential.0, &root, now) else {
-                continue;
-            };
+            // One that has expired is left out, so that the others go on. One that has not begun is kept: when it does, it is
+            // asked for at once, and the document may have been read a while before.
+            let Some(credential) = verify_current_or_coming(&intermediate.credential, &root, now) else { continue };
             if credential.payload().verifying_key != intermediate.signing_key.verifying_key() {
                 return Err("an intermediate's private key is not its credential's");
             }
             signers.push(IntermediateSigner { credential, signing_key: intermediate.signing_key });
         }
-        if signers.is_empty() { Err("it has no intermediate that is valid now") } else { Ok(AsSigning(signers)) }
+        let is_valid_now = |signer: &IntermediateSigner| signer.credential.payload().expiration_data.contains(now);
+        if signers.iter().any(is_valid_now) {
+            Ok(AsSigning(signers))
+        } else {
+            Err("it has no intermediate that is valid now")
+        }
     }
+
+    fn end(secret: &AsSigning) -> Option<(Metric, Timestamp)> {
+        let ends = secret.0.iter().map(|signer| signer.credential.payload().expiration_data.not_after);
+        ends.max().map(|end| (Metric::IntermediateDaysLeft, end))
+    }
+}
+
+fn verify_current_or_coming(bytes: &Bytes, root: &AsCredential, now: Timestamp) -> Option<AsIntermediateCredential> {
+    let claimed = Unverified::<AsIntermediateCredentialPayload>::from_bytes(&bytes.0).ok()?;
+    let begins = claimed.claim().expiration_data.not_before;
+    AsIntermediateCredential::verify_chain(&bytes.0, root, now.max(begins)).ok()
 }
 
 /// The document `opaque`.
@@ -278,5 +294,9 @@ impl SecretDocument for IssuerKeysDocument {
 
     fn open(self, _: &Domain, _: Timestamp) -> Result<IssuerKeys, &'static str> {
         self.open()
+    }
+
+    fn end(secret: &IssuerKeys) -> Option<(Metric, Timestamp)> {
+        secret.end().map(|end| (Metric::TokenKeyDaysLeft, end))
     }
 }

@@ -35,7 +35,7 @@ impl Endpoint for GetCredentials {
 pub struct GetCredentialsResponse {
     /// Every `AsCredential` that is or was the root, newest first.
     pub as_credentials: Vec<Bytes>,
-    /// Every `AsIntermediateCredential` in use, newest first.
+    /// Every `AsIntermediateCredential` that signs, will sign or has signed, newest first: each says when it is valid.
     pub as_intermediate_credentials: Vec<Bytes>,
     /// The fingerprints (32 bytes each) of credentials that are not to be accepted any more.
     pub revoked_fingerprints: Vec<Bytes>,
