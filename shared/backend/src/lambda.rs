@@ -42,8 +42,10 @@ pub trait HttpFunction: Sized + Send + Sync + 'static {
 }
 
 /// A started function, as the Lambda service sees it: an event's JSON in, an answer's JSON out.
-pub type EventHandler =
-    Arc<dyn Fn(Value) -> Pin<Box<dyn Future<Output = Result<Value, lambda_runtime::Error>> + Send>> + Send + Sync>;
+pub type EventHandler = Arc<dyn Fn(Value) -> Answering<'static, Value> + Send + Sync>;
+
+/// An answer on its way, behind a pointer: inside the runtime's own futures it would be nested too deeply for the compiler.
+type Answering<'a, Answer> = Pin<Box<dyn Future<Output = Result<Answer, lambda_runtime::Error>> + Send + 'a>>;
 
 /// Starts `F` for a caller that has events as JSON.
 ///
@@ -81,8 +83,8 @@ pub async fn websocket_event_handler<F: WebSocketFunction>(
 pub fn run<F: HttpFunction>() -> ExitCode {
     run_on_lambda(F::Endpoint::DESCRIPTION.function, async |environment| {
         let function = &F::start(&environment).await.map_err(|error| error.to_string())?;
-        let service = service_fn(|event: LambdaEvent<ApiGatewayV2httpRequest>| async move {
-            Ok::<_, lambda_runtime::Error>(answer(function, event.payload).await)
+        let service = service_fn(|event: LambdaEvent<ApiGatewayV2httpRequest>| -> Answering<'_, _> {
+            Box::pin(async move { Ok(answer(function, event.payload).await) })
         });
         lambda_runtime::run(service).await.map_err(|error| error.to_string())
     })
@@ -92,8 +94,8 @@ pub fn run<F: HttpFunction>() -> ExitCode {
 pub fn run_websocket<F: WebSocketFunction>() -> ExitCode {
     run_on_lambda(F::NAME, async |environment| {
         let function = &F::start(&environment).await.map_err(|error| error.to_string())?;
-        let service = service_fn(|event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
-            Ok::<_, lambda_runtime::Error>(answer_websocket(function, event.payload).await)
+        let service = service_fn(|event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| -> Answering<'_, _> {
+            Box::pin(async move { Ok(answer_websocket(function, event.payload).await) })
         });
         lambda_runtime::run(service).await.map_err(|error| error.to_string())
     })
