@@ -86,23 +86,29 @@ async fn delete_pseudonym(session: &mut Session<'_>) -> Result<bool, Error> {
         let account = session.account();
         let Some(secrets) = account.own_secrets() else { return Ok(true) };
         let path = QsUserPath { qs_user_id: secrets.qs_user_id() };
-        let signer = RequestSigner {
-            key: &secrets.user_record_key,
-            key_id: path.qs_user_id.to_string(),
-            domain: account.user_name.domain().clone(),
-        };
-        let answer = session.queuing_service.call_signed::<DeleteQsUser, _>(&path, &[], &signer).await;
-        let Err(error) = answer else { return Ok(true) };
-        match error.problem_type() {
-            Some(ProblemType::QsUserUnknown) => return Ok(true),
-            Some(ProblemType::SignatureInvalid) => match learn_record_key(session).await {
-                Ok(true) => {}
-                Ok(false) | Err(Error::Identity(_) | Error::AccountDeleted(_) | Error::DeviceRemoved(_)) => {
-                    return Ok(false);
-                }
-                Err(error) => return Err(error),
-            },
-            _ => return Err(error.into()),
+        // A rotation that this device has begun may have changed the key already.
+        let rotation = account.identity.as_ref().and_then(|identity| identity.sharing.rotation.as_ref());
+        let next = rotation.and_then(|rotation| rotation.next.as_ref()).map(|next| &next.user_secrets);
+        for secrets in [Some(secrets), next].into_iter().flatten() {
+            let signer = RequestSigner {
+                key: &secrets.user_record_key,
+                key_id: path.qs_user_id.to_string(),
+                domain: account.user_name.domain().clone(),
+            };
+            let answer = session.queuing_service.call_signed::<DeleteQsUser, _>(&path, &[], &signer).await;
+            let Err(error) = answer else { return Ok(true) };
+            match error.problem_type() {
+                Some(ProblemType::QsUserUnknown) => return Ok(true),
+                Some(ProblemType::SignatureInvalid) => {}
+                _ => return Err(error.into()),
+            }
+        }
+        match learn_record_key(session).await {
+            Ok(true) => {}
+            Ok(false) | Err(Error::Identity(_) | Error::AccountDeleted(_) | Error::DeviceRemoved(_)) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
         }
     }
 }

@@ -38,7 +38,7 @@ pub enum TokensError {
     /// The answer to the request for a batch is not acceptable.
     #[error("the tokens that the server issued are refused: {0}")]
     Batch(#[from] BatchError),
-    /// The wallet is empty, and there are none to be had for now.
+    /// The wallet is empty, and no more are to be had before the next allowance.
     #[error("there are no tokens left{}", next(*.0))]
     NoneLeft(Option<Timestamp>),
 }

@@ -10,9 +10,9 @@ use vestibule_protocol::request_signature::Service;
 
 use crate::server_url::ServerUrl;
 
-/// The largest answer that is read, in bytes: the largest that API Gateway lets a function give is 6 MiB, the largest
-/// of ours a few KiB.
-const MAX_RESPONSE_LENGTH: usize = 1024 * 1024;
+/// The largest answer that is read, in bytes: the largest that API Gateway lets a function give. The largest of ours are
+/// pages of a queue or of an identity's history: a megabyte of items, in base64url.
+const MAX_RESPONSE_LENGTH: usize = 6 * 1024 * 1024;
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

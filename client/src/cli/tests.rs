@@ -8,6 +8,7 @@ mod account;
 mod key_server;
 mod linking;
 mod messages;
+mod pair;
 mod rotation;
 
 const ALICE: &str = "alice@localhost";

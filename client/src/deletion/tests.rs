@@ -321,3 +321,21 @@ async fn a_registration_that_stopped_behind_the_user_can_be_deleted() {
         assert!(matches!(device.client().status(), Err(Error::NotRegistered)));
     }
 }
+
+#[tokio::test]
+async fn a_pseudonym_whose_key_this_device_has_just_changed_is_deleted() {
+    let device = registered().await;
+    let tablet = device.another();
+    link(&tablet, &device, "tablet").await.unwrap();
+    let before = device.service.deployment().queuing.users.clone();
+    for points in 0.. {
+        let client = &mut device.client_with(device.options().fuse(Fuse::after(points)));
+        let killed = client.remove_device("tablet", password()).await;
+        assert!(killed.is_err_and(|error| error.is_stopped()));
+        if device.service.deployment().queuing.users != before {
+            break;
+        }
+    }
+    assert!(!delete(&device).await.unwrap().is_pseudonym_left);
+    assert_nothing_is_left(&device);
+}

@@ -54,8 +54,14 @@ pub(super) async fn rotate_against(session: &mut Session<'_>, client: ClientUuid
     }
     session.change_account(|account| {
         let state = account.identity.as_mut().expect("it was followed");
-        let next = state.sharing.rotation.take().and_then(|rotation| rotation.next);
-        state.sharing.rotation = Some(Rotation { against: vec![client], next });
+        let mut against = vec![client];
+        // Whom an earlier run has removed, but not from the identity, is not to be told what is kept of that run.
+        let next = state.sharing.rotation.take().and_then(|rotation| {
+            let former = rotation.against.into_iter();
+            against.extend(former.filter(|other| *other != client && state.leaving.contains(other)));
+            rotation.next
+        });
+        state.sharing.rotation = Some(Rotation { against, next });
     })?;
     advance(session).await
 }
@@ -104,7 +110,11 @@ async fn update_record(session: &mut Session<'_>) -> Result<bool, Error> {
     let record = UserRecord::new(session, user_secrets.qs_user_id(), previous_record_key);
     match record.update(request).await {
         Ok(()) => {
-            change_rotation(session, |rotation| {
+            session.change_account(|account| {
+                let sharing = &mut account.identity.as_mut().expect("it was followed").sharing;
+                // Until a sweep has said otherwise: the others may be told before one succeeds.
+                sharing.is_sweep_due = true;
+                let rotation = sharing.rotation.as_mut().expect("there is one under way");
                 rotation.next.as_mut().expect("it was sent").is_accepted = true;
             })?;
             Ok(true)
@@ -145,6 +155,11 @@ fn prepare(session: &mut Session<'_>) -> Result<(), Error> {
 /// label first: so the record is asked before the labels are looked at.
 async fn sweep(session: &mut Session<'_>) -> Result<(), Error> {
     let listed = match record(session).clients().await {
+        Err(error) if error.problem_type() == Some(ProblemType::QsUserUnknown) => {
+            return session.change_account(|account| {
+                account.identity.as_mut().expect("it was followed").sharing.is_sweep_due = false;
+            });
+        }
         Err(error) if is_not_ours(&error) => return Ok(()),
         listed => listed?,
     };

@@ -19,7 +19,7 @@ use crate::session::Session;
 const DEFAULT_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// Asks for a batch, or once more for the one that was asked for, and puts the tokens into the wallet, on disk too. Gives
-/// `false` if the client has had its allowance for now.
+/// `false` if the client has had its allowance of this time-frame.
 ///
 /// # Errors
 /// [`Error`]; what was asked for stays asked for, unless the answer can never be accepted.

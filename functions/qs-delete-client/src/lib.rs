@@ -36,7 +36,8 @@ impl HttpFunction for QsDeleteClient {
         let client = self.clients.read(id).await?;
         let user = self.users.read(client.qs_user_id()).await?;
         user.check_signature(&signature)?;
-        if !client.is_deleted() {
+        // Both were read one after the other, and with the user all clients go.
+        if !client.is_deleted() && !user.is_deleted() {
             self.clients.delete(&user, id).await?;
         }
         Ok(NoBody {})

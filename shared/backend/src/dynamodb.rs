@@ -238,7 +238,8 @@ fn attribute_json(value: &AttributeValue) -> Value {
         AttributeValue::N(number) => json!({ "N": number }),
         AttributeValue::B(bytes) => json!({ "B": STANDARD.encode(bytes) }),
         AttributeValue::L(values) => json!({ "L": values.iter().map(attribute_json).collect::<Vec<_>>() }),
-        _ => unreachable!("items are built of strings, numbers, bytes and lists of bytes"),
+        AttributeValue::Ss(texts) => json!({ "SS": texts }),
+        _ => unreachable!("items are built of strings, numbers, bytes, lists of bytes and sets of strings"),
     }
 }
 

@@ -222,7 +222,7 @@ problem_types! {
     /// Tokens are asked for under another key than the current one.
     TokenKeyNotCurrent = ("token-key-not-current", 409, "Tokens are not issued under this key, or not now");
     /// The client has had its tokens for this time-frame.
-    TokenAllowanceUsedUp = ("token-allowance-used-up", 429, "The client has had its tokens for now");
+    TokenAllowanceUsedUp = ("token-allowance-used-up", 429, "The client has had its tokens for this time-frame");
     /// The request must be paid for with a token, and is not.
     TokenMissing = ("token-missing", 401, "The request must come with a token");
     /// What presents a token does not parse.

@@ -287,3 +287,29 @@ async fn what_the_service_spoils_is_left_aside_and_told() {
     assert_eq!(shared(tablet), shared(laptop));
     assert_eq!(shared(tablet).0, 1);
 }
+
+#[tokio::test]
+async fn who_is_removed_but_not_from_the_identity_is_not_told_by_the_next_removal() {
+    let household = household(&["tablet", "phone", "watch"]).await;
+    let [laptop, tablet, phone, watch] = household.as_slice() else { unreachable!() };
+    let clients = || laptop.service.deployment().clients.count(ALICE, laptop.clock.now());
+    let before = clients();
+    for points in 0.. {
+        let client = &mut laptop.client_with(laptop.options().fuse(Fuse::after(points)));
+        let killed = client.remove_device("tablet", password()).await;
+        assert!(killed.is_err_and(|error| error.is_stopped()));
+        if clients() < before {
+            break;
+        }
+    }
+    laptop.client().remove_device("phone", password()).await.unwrap();
+    laptop.client().catch_up().await.unwrap();
+    assert_eq!(laptop.client().key_rotation().unwrap(), KeyRotation::Done);
+    for removed in [tablet, phone] {
+        assert!(matches!(removed.client().catch_up().await, Err(Error::DeviceRemoved(_))));
+        assert_eq!(shared(removed).0, 0);
+    }
+    watch.client().catch_up().await.unwrap();
+    assert_eq!(shared(watch), shared(laptop));
+    assert_record(&[laptop, watch]);
+}

@@ -47,7 +47,8 @@ impl ConnectionPackages {
         if record.connection_packages.start < last
             && let Some(index) = self.take_next(&record.client_id, last).await?
         {
-            package = self.take(connection_package_key(&record.client_id, index)).await?;
+            let taken = self.take(connection_package_key(&record.client_id, index)).await?;
+            package = taken.filter(|item| item.get_time(EXPIRES_AT).is_none_or(|expires_at| now < expires_at));
         }
         if package.is_none() {
             package = self.read(connection_package_key(&record.client_id, last)).await?;

@@ -99,7 +99,8 @@ impl TokenAllowances {
         let used = taken.batches.iter().filter(|batch| batch.frame == frame).count();
         if used >= self.batches_per_frame {
             let seconds = frame_end.saturating_since(now).as_secs();
-            let detail = format!("the client has had its tokens for now; the next are there in {seconds} seconds");
+            let detail =
+                format!("the client has had its tokens for this time-frame; the next are there in {seconds} seconds");
             return Err(Problem::new(ProblemType::TokenAllowanceUsedUp, detail).retry_after(seconds));
         }
         let next_allowance_at = if used + 1 < self.batches_per_frame { now } else { frame_end };

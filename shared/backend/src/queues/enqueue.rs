@@ -15,7 +15,8 @@ use vestibule_protocol::time::{DAY, Timestamp};
 use super::listeners::no_other_than;
 use super::{CIPHERTEXT, NEXT_SEQUENCE, Queue, QueueName, Queues, RATCHET_KEY, expiry, queue_unknown};
 use crate::dynamodb::{
-    EXPIRES_AT, Item, TransactionPart as _, bytes, is_condition_failed, number, put_if_none_lives, transact, try_again,
+    EXPIRES_AT, Item, TransactionPart as _, bytes, failed_call, is_condition_failed, number, put_if_none_lives,
+    transact, try_again,
 };
 use crate::redemption::Payment;
 use crate::websocket::ConnectionId;
@@ -51,6 +52,9 @@ impl Queues {
                 .enqueue(message, &mut self.randomness.clone())
                 .map_err(|error| Problem::new(ProblemType::MessageTooLarge, error))?;
             if ratchet.next_sequence() - queue.first_sequence > MAX_QUEUE_MESSAGES {
+                if self.was_sent(name, request_hash, now).await? {
+                    return Ok(None);
+                }
                 let detail = "its owner has to fetch some first; try again in some days";
                 return Err(Problem::new(ProblemType::QueueFull, detail));
             }
@@ -85,6 +89,14 @@ impl Queues {
         }
         tracing::warn!("a queue had so many senders at once that one of them has to try again");
         Err(try_again())
+    }
+
+    /// Whether the request with this hash has put its message there: one read.
+    async fn was_sent(&self, name: &QueueName, request_hash: &[u8; 32], now: Timestamp) -> Result<bool, Problem> {
+        let request = self.client.get_item().table_name(&self.table).consistent_read(true);
+        let answer = request.set_key(Some(name.sent_key(request_hash).into())).send().await;
+        let item = answer.map_err(|error| failed_call("GetItem", &error))?.item.map(Item::from);
+        Ok(item.and_then(|item| item.get_time(EXPIRES_AT)).is_some_and(|expires_at| now < expires_at))
     }
 
     fn put(&self, item: Item) -> TransactWriteItem {
