@@ -17,7 +17,7 @@ use vestibule_protocol::endpoint::{GetCredentials, GetCredentialsResponse, GetQs
 use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::queuing::QsKeys;
 use vestibule_protocol::time::DAY;
-use vestibule_tests::{Applicant, Call, TestCloud, json_body};
+use vestibule_tests::{Applicant, Call, TestCloud, json_body, left_out_in_processes};
 
 /// How often functions read their secrets anew.
 const REFRESH: Duration = Duration::from_secs(5 * 60);
@@ -111,6 +111,7 @@ async fn the_keys_of_another_deployment_take_the_place_of_none() {
 
 #[tokio::test]
 async fn an_intermediate_is_replaced_while_everybody_goes_on() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let deployment = deployment(&cloud);
     let (root, first) = cloud.credentials().await;
@@ -160,6 +161,7 @@ async fn an_intermediate_is_replaced_while_everybody_goes_on() {
 
 #[tokio::test]
 async fn after_a_lapse_the_next_intermediate_begins_at_once() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let deployment = deployment(&cloud);
     cloud.cloud.clock().advance(400 * DAY);
@@ -169,6 +171,7 @@ async fn after_a_lapse_the_next_intermediate_begins_at_once() {
 
 #[tokio::test]
 async fn an_intermediate_that_is_revoked_signs_nothing_and_clients_refuse_it() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let deployment = deployment(&cloud);
     let (root, first) = cloud.credentials().await;
@@ -232,6 +235,7 @@ async fn the_credential_of_a_client_is_revoked_without_touching_a_secret() {
 
 #[tokio::test]
 async fn the_keys_of_the_queuing_service_are_certified_again_and_stay_the_same() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let deployment = deployment(&cloud);
     let (root, _) = cloud.credentials().await;
@@ -268,6 +272,7 @@ async fn the_keys_of_the_queuing_service_are_certified_again_and_stay_the_same()
 
 #[tokio::test]
 async fn token_keys_are_uploaded_and_none_that_is_in_use_is_lost() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     cloud.cloud.clock().advance(28 * DAY);
     let secret = secret(&cloud, "tokens").await;

@@ -6,7 +6,7 @@ use vestibule_protocol::queuing::ListenRequest;
 use vestibule_protocol::time::{DAY, MONTH};
 use vestibule_tests::listening::Ear;
 use vestibule_tests::queues::sending_call;
-use vestibule_tests::{Pseudonym, TestCloud};
+use vestibule_tests::{Pseudonym, TestCloud, left_out_in_processes};
 
 use super::alice;
 
@@ -48,6 +48,7 @@ async fn only_the_key_of_the_clients_record_lets_in() {
 
 #[tokio::test]
 async fn a_request_is_for_one_deployment_and_some_minutes() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let alice = alice(&cloud).await;
     let (id, key) = (alice.qs_client_id(), &alice.client_record_key);
@@ -64,6 +65,7 @@ async fn a_request_is_for_one_deployment_and_some_minutes() {
 
 #[tokio::test]
 async fn a_request_that_is_refused_for_its_form_or_time_costs_no_call() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let alice = alice(&cloud).await;
     let old = alice.listen_header(&cloud);
@@ -158,6 +160,7 @@ async fn a_client_that_is_deleted_is_told_nothing_and_cannot_listen() {
 
 #[tokio::test]
 async fn nobody_listens_to_a_queue_that_has_expired() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let alice = alice(&cloud).await;
     cloud.cloud.clock().advance(MONTH + 90 * DAY);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use vestibule_local::template::RouteKey;
 use vestibule_local::{Disturbance, Fault, ServiceCall, TransferKind};
 use vestibule_tests::listening::Ear;
-use vestibule_tests::{Pseudonym, TestCloud};
+use vestibule_tests::{Pseudonym, TestCloud, left_out_in_processes};
 
 use super::alice;
 
@@ -31,6 +31,7 @@ async fn gone_without_a_word(cloud: &TestCloud) -> Pseudonym {
 
 #[tokio::test]
 async fn a_connection_that_is_gone_without_a_word_is_forgotten_with_the_next_message() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let mut alice = gone_without_a_word(&cloud).await;
     cloud.cloud.clock().advance(SETTLED);
@@ -64,6 +65,7 @@ async fn a_connection_that_is_not_established_yet_is_not_taken_for_gone() {
 
 #[tokio::test]
 async fn a_later_connection_is_not_forgotten_for_a_former_one() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let mut alice = alice(&cloud).await;
     let former = alice.listen(&cloud).await;
@@ -100,6 +102,7 @@ async fn a_message_is_taken_whatever_becomes_of_the_notice() {
 
 #[tokio::test]
 async fn a_message_is_taken_if_the_one_who_is_gone_cannot_be_forgotten() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let mut alice = gone_without_a_word(&cloud).await;
     cloud.cloud.clock().advance(SETTLED);

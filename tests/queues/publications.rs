@@ -11,7 +11,7 @@ use vestibule_protocol::endpoint::{
 };
 use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::time::DAY;
-use vestibule_tests::{Answer, Applicant, Call, TestCloud, all_at_once, removal_of};
+use vestibule_tests::{Answer, Applicant, Call, TestCloud, all_at_once, left_out_in_processes, removal_of};
 
 /// How many packages everybody registers with.
 const REGISTERED: u64 = 3;
@@ -96,6 +96,7 @@ async fn new_packages_take_the_place_of_those_before_and_the_queue_goes_on() {
 
 #[tokio::test]
 async fn a_client_that_publishes_in_time_can_be_reached_for_ever() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let mut alice = alice(&cloud).await;
     let mut inbox = alice.inbox();
@@ -123,6 +124,7 @@ async fn a_package_expires_with_its_item() {
 
 #[tokio::test]
 async fn the_same_publication_again_changes_nothing_however_late() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let [_, mut laptop] = devices(&cloud).await;
     for first_index in [0, 2] {
@@ -268,6 +270,7 @@ async fn packages_and_queue_must_be_right() {
 
 #[tokio::test]
 async fn packages_that_would_lead_nowhere_are_refused() {
+    left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
     let mut alice = alice(&cloud).await;
     cloud.cloud.clock().advance(121 * DAY);

@@ -5,7 +5,7 @@ use vestibule_protocol::problem::{ProblemDocument, ProblemType};
 use vestibule_protocol::request_signature::Service;
 use vestibule_protocol::time::DAY;
 use vestibule_tests::queues::sending_call;
-use vestibule_tests::{Call, TestCloud};
+use vestibule_tests::{Call, TestCloud, left_out_in_processes};
 use vestibule_tokens::http::{ReceivedChallenge, authorization, read_www_authenticate};
 use vestibule_tokens::{Token, TokenChallenge};
 
@@ -104,6 +104,7 @@ async fn a_token_that_is_none_here_is_refused_and_asks_nothing_of_anybody() {
 
 #[tokio::test]
 async fn a_token_is_good_until_its_key_ends_and_no_longer() {
+    left_out_in_processes!("it moves the clock");
     let till = Till::open().await;
     let (first, second) = (TestCloud::token(), TestCloud::token());
     let end = till.cloud.now().start_of_day().saturating_add(56 * DAY);
@@ -183,6 +184,7 @@ async fn what_is_done_already_costs_no_other_token() {
 
 #[tokio::test]
 async fn a_message_is_known_by_its_token_longer_than_by_itself() {
+    left_out_in_processes!("it moves the clock");
     let till = Till::open().await;
     let token = TestCloud::token();
     till.sell(&till.paid("qs-enqueue", &token)).await;
@@ -213,6 +215,7 @@ async fn a_signature_is_for_one_token_alone() {
 
 #[tokio::test]
 async fn nothing_of_a_token_that_is_stored_tells_what_it_paid_for() {
+    left_out_in_processes!("it moves the clock");
     let till = Till::open().await;
     let call = till.paid("qs-enqueue", &TestCloud::token());
     till.sell(&call).await;
