@@ -8,7 +8,8 @@
 //! $ cargo build --release --manifest-path benches/cold-start/hello/Cargo.toml --target-dir target
 //! ```
 //!
-//! The binaries are those in `target/release`, or in the directory that is its argument. The events are refused before any work,
+//! The binaries are those in `target/release`, or in the directory that is its first argument; the functions are all, or those
+//! that are its further arguments. The events are refused before any work,
 //! but for the two endpoints that have nothing to refuse: they answer with 200.
 
 use std::error::Error;
@@ -50,7 +51,9 @@ struct Row {
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let directory = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("target/release"), PathBuf::from);
+    let mut arguments = std::env::args().skip(1);
+    let directory = PathBuf::from(arguments.next().unwrap_or_else(|| "target/release".to_owned()));
+    let chosen: Vec<_> = arguments.collect();
     let functions = LocalCloud::builder()
         .processes(&directory)
         .provision(|operator| async move { vestibule_local::provision(&operator, &mut OsRng).await })
@@ -62,6 +65,7 @@ async fn main() -> Result<(), Failure> {
 
     let template = Template::parse(TEMPLATE, &[])?;
     let names = template.functions.iter().map(|function| function.name.as_str());
+    let names = names.filter(|name| chosen.is_empty() || chosen.iter().any(|chosen| chosen == name));
     let mut rows =
         [HELLO].into_iter().chain(names).map(|name| Row::new(name, &directory)).collect::<Result<Vec<_>, _>>()?;
     // Round by round, so that whatever else the machine does hits all alike.
