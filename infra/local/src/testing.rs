@@ -28,7 +28,7 @@ Resources:
     Type: AWS::Serverless::Function
     Metadata: {BuildProperties: {Binary: puppet}}
     Properties:
-      Timeout: 5
+      Timeout: 30
       MemorySize: 256
       Environment: {Variables: {GREETING: !Ref Greeting, KEY: !Ref Key, HIDDEN: !Ref Hidden}}
       Policies:
