@@ -1,16 +1,16 @@
 //! `cargo run --release --bin bench-cold-start`: how long each function's process takes from its start until it asks for its
 //! first event, and until it has answered it, beside a bare `lambda_http` binary in the same run.
 //!
-//! Build the binaries first:
+//! Build the binaries first, as they are deployed:
 //!
 //! ```console
-//! $ cargo build --release --workspace --bins
+//! $ sam build
 //! $ cargo build --release --manifest-path benches/cold-start/hello/Cargo.toml --target-dir target
 //! ```
 //!
-//! The binaries are those in `target/release`, or in the directory that is its first argument; the functions are all, or those
-//! that are its further arguments. The events are refused before any work,
-//! but for the two endpoints that have nothing to refuse: they answer with 200.
+//! The binaries are those in `target/lambda`, or in the directory that is its first argument; the functions are all, or those that are
+//! its further arguments. The events are refused before any work, but for the endpoints that have nothing to refuse: they answer with
+//! 200.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -52,7 +52,8 @@ struct Row {
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
-    let directory = PathBuf::from(arguments.next().unwrap_or_else(|| "target/release".to_owned()));
+    let directory = PathBuf::from(arguments.next().unwrap_or_else(|| "target/lambda".to_owned()));
+    let directory_of_hello = Path::new("target/release");
     let chosen: Vec<_> = arguments.collect();
     let functions = LocalCloud::builder()
         .processes(&directory)
@@ -61,13 +62,18 @@ async fn main() -> Result<(), Failure> {
         .await?;
     // It is run as a process, so nobody needs its code here.
     let entry = FunctionEntry { name: HELLO, start: |_| Box::pin(async { unreachable!("it is a process") }) };
-    let hello = LocalCloud::builder().template(HELLO_TEMPLATE).functions([entry]).processes(&directory).start().await?;
+    let hello =
+        LocalCloud::builder().template(HELLO_TEMPLATE).functions([entry]).processes(directory_of_hello).start().await?;
 
     let template = Template::parse(TEMPLATE, &[])?;
     let names = template.functions.iter().map(|function| function.name.as_str());
     let names = names.filter(|name| chosen.is_empty() || chosen.iter().any(|chosen| chosen == name));
-    let mut rows =
-        [HELLO].into_iter().chain(names).map(|name| Row::new(name, &directory)).collect::<Result<Vec<_>, _>>()?;
+    let mut rows = vec![Row::new(HELLO, &directory_of_hello.join(HELLO))?];
+    for name in names {
+        let binary =
+            [directory.join(name), directory.join(name).join("bootstrap")].into_iter().find(|file| file.is_file());
+        rows.push(Row::new(name, &binary.ok_or("the local cloud has started it")?)?);
+    }
     // Round by round, so that whatever else the machine does hits all alike.
     for _ in 0..STARTS {
         for row in &mut rows {
@@ -107,8 +113,8 @@ fn median(durations: &mut [Duration]) -> f64 {
 }
 
 impl Row {
-    fn new(function: &str, directory: &Path) -> io::Result<Self> {
-        let bytes = directory.join(function).metadata()?.len();
+    fn new(function: &str, binary: &Path) -> io::Result<Self> {
+        let bytes = binary.metadata()?.len();
         Ok(Self {
             function: function.to_owned(),
             bytes,

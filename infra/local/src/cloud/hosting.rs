@@ -105,10 +105,14 @@ impl Settings {
         urls: &Urls,
     ) -> Result<Program, LocalCloudError> {
         let name = function.name.clone();
-        let file = directory.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-        if !file.is_file() {
+        // As cargo leaves it, or as `cargo lambda build` does.
+        let files = [
+            directory.join(format!("{name}{}", std::env::consts::EXE_SUFFIX)),
+            directory.join(&name).join("bootstrap"),
+        ];
+        let Some(file) = files.into_iter().find(|file| file.is_file()) else {
             return Err(LocalCloudError::NoBinary { function: name, directory: directory.to_owned() });
-        }
+        };
         let mut variables = self.variables(function, urls);
         variables.extend(environment.of_function(function, urls));
         variables.insert("AWS_LAMBDA_LOG_STREAM_NAME".to_owned(), "local".to_owned());
