@@ -130,13 +130,20 @@ impl Row {
 fn refused_event(function: &str) -> Value {
     match ENDPOINTS.iter().find(|endpoint| endpoint.function == function) {
         Some(endpoint) => http_event(endpoint),
-        // Of no route, which every function of a WebSocket API refuses.
-        None if function != HELLO => json!({"requestContext": {"routeKey": "-", "connectionId": "-"}}),
+        None if function != HELLO => web_socket_event(),
         None => {
             let context = json!({"http": {"method": "GET", "path": "/"}});
             json!({"version": "2.0", "rawPath": "/", "headers": {}, "requestContext": context})
         }
     }
+}
+
+/// A message of no route, which every function of a WebSocket API refuses.
+fn web_socket_event() -> Value {
+    let message = include_str!("../../docs/events/web-socket-message.json");
+    let mut event: Value = serde_json::from_str(message).expect("a test reads it");
+    event["requestContext"]["routeKey"] = json!("-");
+    event
 }
 
 fn http_event(endpoint: &Description) -> Value {
