@@ -34,7 +34,7 @@ SECRETS = {
 
 
 class ManagedPolicies:
-    """The one managed policy that SAM gives a function: to write its log."""
+    """The one managed policy that SAM gives a function: to write its log (decision 83)."""
 
     def load(self):
         return {"AWSLambdaBasicExecutionRole": "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"}
@@ -109,7 +109,7 @@ class Tables(unittest.TestCase):
         for name, table in TABLES.items():
             if name in TABLES_THAT_MAY_GO:
                 continue
-            self.assertEqual(table["DeletionPolicy"], "Retain", name)
+            self.assertEqual(table["DeletionPolicy"], "RetainExceptOnCreate", name)
             self.assertEqual(table["UpdateReplacePolicy"], "Retain", name)
             self.assertTrue(table["Properties"]["DeletionProtectionEnabled"], name)
 
@@ -136,7 +136,7 @@ class Routes(unittest.TestCase):
             settings = stage["Properties"].get("AccessLogSettings")
             if settings:
                 said = set(re.findall(r"\$context\.([A-Za-z.]+)", settings["Format"]))
-                allowed = {"requestTimeEpoch", "routeKey", "status", "responseLatency", "error.responseType"}
+                allowed = {"requestId", "requestTimeEpoch", "routeKey", "status", "responseLatency", "error.responseType"}
                 self.assertLessEqual(said, allowed, name)
                 json.loads(settings["Format"])
 
@@ -228,9 +228,20 @@ class Operations(unittest.TestCase):
         for table in TABLES:
             self.assertEqual(watched.get(table), {"ReadThrottleEvents", "WriteThrottleEvents"}, table)
 
-    def test_the_dashboard_is_json(self):
-        for dashboard in of_type("AWS::CloudWatch::Dashboard").values():
-            json.loads(dashboard["Properties"]["DashboardBody"]["Fn::Sub"])
+    def test_the_dashboard_shows_every_function_table_and_api(self):
+        (dashboard,) = of_type("AWS::CloudWatch::Dashboard").values()
+        body = dashboard["Properties"]["DashboardBody"]
+        widgets = json.loads(body["Fn::Sub"])["widgets"]
+        self.assertEqual(len({(widget["x"], widget["y"]) for widget in widgets}), len(widgets))
+        apis = set(of_type("AWS::ApiGatewayV2::Api"))
+        self.assertLessEqual(set(FUNCTIONS) | set(TABLES) | apis, referred(body))
+
+    def test_what_was_not_created_is_not_in_the_way_of_another_attempt(self):
+        for name, resource in RESOURCES.items():
+            self.assertNotEqual(resource.get("DeletionPolicy"), "Retain", name)
+        for name, secret in of_type("AWS::SecretsManager::Secret").items():
+            self.assertEqual(secret["DeletionPolicy"], "RetainExceptOnCreate", name)
+            self.assertNotIn("Name", secret["Properties"], "a name is taken for 30 days after the secret's end")
 
 
 if __name__ == "__main__":
