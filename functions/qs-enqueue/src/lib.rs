@@ -7,6 +7,7 @@
 use vestibule_backend::queues::{Listeners, QueueName, Queues};
 use vestibule_backend::redemption::Redemption;
 use vestibule_backend::secret::{QsDocument, Secret};
+use vestibule_backend::websocket::Connections;
 use vestibule_backend::{Clock, EndpointRequest, Environment, HttpFunction, StartError};
 use vestibule_protocol::endpoint::{EnqueueQsMessage, EnqueueQsMessageRequest, NoBody};
 use vestibule_protocol::problem::{Problem, ProblemType};
@@ -18,6 +19,7 @@ pub struct QsEnqueue {
     clock: Clock,
     queues: Queues,
     listeners: Listeners,
+    connections: Connections,
     redemption: Redemption,
     keys: Secret<QsDocument>,
 }
@@ -30,6 +32,7 @@ impl HttpFunction for QsEnqueue {
             clock: environment.clock().clone(),
             queues: Queues::new(environment, "QS_QUEUE_TABLE")?,
             listeners: Listeners::new(environment)?,
+            connections: Connections::new(environment, "QS_CONNECTIONS_URL")?,
             redemption: Redemption::new(environment, Service::Queuing, "QS_TABLE").await?,
             keys: Secret::read(environment, "QS_SECRET").await?,
         })
@@ -50,7 +53,7 @@ impl HttpFunction for QsEnqueue {
         let payment = Some(&payment);
         let listener = self.queues.enqueue(&name, queue, &message.0, &request.body_hash, payment, now).await?;
         if let Some(listener) = listener {
-            self.listeners.tell(&name, &listener, now).await;
+            self.listeners.tell(&name, &self.connections, &listener, now).await;
         }
         Ok(NoBody {})
     }

@@ -2,7 +2,7 @@
 #![deny(missing_docs)]
 
 use vestibule_backend::queues::{Listeners, QueueName, Queues};
-use vestibule_backend::websocket::{Accepted, Connect, WebSocketFunction};
+use vestibule_backend::websocket::{Accepted, Connect, Connections, WebSocketFunction};
 use vestibule_backend::{Clock, Environment, StartError};
 use vestibule_protocol::name::Domain;
 use vestibule_protocol::problem::{Problem, ProblemType};
@@ -14,6 +14,7 @@ pub struct QsListen {
     clock: Clock,
     queues: Queues,
     listeners: Listeners,
+    connections: Connections,
 }
 
 impl WebSocketFunction for QsListen {
@@ -26,6 +27,7 @@ impl WebSocketFunction for QsListen {
             clock: environment.clock().clone(),
             queues: Queues::new(environment, "QS_QUEUE_TABLE")?,
             listeners: Listeners::new(environment)?,
+            connections: Connections::new(environment, "QS_CONNECTIONS_URL")?,
         })
     }
 
@@ -42,7 +44,8 @@ impl WebSocketFunction for QsListen {
         let queue = self.queues.read(&QueueName::of_qs_client(&qs_client_id), now).await?;
         let owner_key = queue.owner_key()?;
         request.verify(owner_key).map_err(|error| Problem::new(ProblemType::SignatureInvalid, error))?;
-        self.listeners.connect(&qs_client_id, owner_key, &connect.connection_id, now).await?;
+        let (connections, connection) = (&self.connections, &connect.connection_id);
+        self.listeners.connect(&qs_client_id, owner_key, connections, connection, now).await?;
         Ok(Accepted::with_subprotocol(LISTEN_SUBPROTOCOL))
     }
 }

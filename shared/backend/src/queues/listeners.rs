@@ -48,23 +48,18 @@ const MINUTE: u64 = 60;
 pub struct Listeners {
     client: Client,
     table: String,
-    connections: Connections,
 }
 
 impl Listeners {
-    /// The listeners in the table named by `QS_QUEUE_TABLE`, and the connections of the API at `QS_CONNECTIONS_URL`.
+    /// The listeners in the table named by `QS_QUEUE_TABLE`.
     ///
     /// # Errors
-    /// [`StartError`] if a variable is missing or no such URL.
+    /// [`StartError`] if the variable is missing.
     pub fn new(environment: &Environment) -> Result<Self, StartError> {
-        Ok(Self {
-            client: environment.dynamodb(),
-            table: environment.variable("QS_QUEUE_TABLE")?.to_owned(),
-            connections: Connections::new(environment, "QS_CONNECTIONS_URL")?,
-        })
+        Ok(Self { client: environment.dynamodb(), table: environment.variable("QS_QUEUE_TABLE")?.to_owned() })
     }
 
-    /// Makes a connection the one over which a client is told of messages: two writes. The one before it is closed.
+    /// Makes one of `connections` the one over which a client is told of messages: two writes. The one before it is closed.
     /// `owner_key` is what the client's request to listen was verified with.
     ///
     /// # Errors
@@ -74,6 +69,7 @@ impl Listeners {
         &self,
         qs_client_id: &QsClientId,
         owner_key: &VerifyingKey<QsClientRecordKey>,
+        connections: &Connections,
         connection: &ConnectionId,
         now: Timestamp,
     ) -> Result<(), Problem> {
@@ -98,7 +94,7 @@ impl Listeners {
         let replaced = answer.attributes.map(Item::from).and_then(|before| read_listener(&before));
         if let Some(replaced) = replaced.filter(|replaced| replaced != connection) {
             // If it stays open nothing comes over it any more, until it is idle for too long.
-            let _ = self.connections.close(&replaced).await;
+            let _ = connections.close(&replaced).await;
         }
         Ok(())
     }
@@ -125,8 +121,8 @@ impl Listeners {
 
     /// Tells a listener that there is something: one post, at best. Nothing depends on it: a client that is not told finds
     /// the message when it next fetches.
-    pub async fn tell(&self, name: &QueueName, listener: &ConnectionId, now: Timestamp) {
-        let told = self.connections.post(listener, &ListenNotice::Messages {}.to_json()).await;
+    pub async fn tell(&self, name: &QueueName, connections: &Connections, listener: &ConnectionId, now: Timestamp) {
+        let told = connections.post(listener, &ListenNotice::Messages {}.to_json()).await;
         if told == Err(ConnectionError::Gone) {
             // If this fails, the next message finds it again.
             let _ = self.forget(name, listener, now).await;
