@@ -174,7 +174,7 @@ pub const MAX_QUEUE_MESSAGES: u64 = 10_000;
 /// How many messages of a queue are in one answer, at most.
 pub const QUEUE_PAGE_LENGTH: usize = 500;
 
-/// How long a queue lasts after the month in which its owner last fetched something.
+/// How long a queue lasts after the month in which its owner last fetched something or published connection packages.
 pub const QUEUE_LIFETIME: Duration = Duration::from_secs(90 * DAY.as_secs());
 
 /// How long, at least, a service knows a request to enqueue again, and does not enqueue its message twice.
