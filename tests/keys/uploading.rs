@@ -90,8 +90,8 @@ async fn a_first_upload_of_what_does_not_belong_together_writes_nothing() {
         ),
         (
             mixed(&cloud, with_secret("tokens")),
-            "token-keys-item does not belong to its secret: it lacks a key of the secret tokens: rotate-tokens with what is \
-             there now writes one that has it",
+            "token-keys-item does not belong to its secret: it lacks a key of the secret tokens: rotate-tokens with what \
+             is there now writes one that has it",
         ),
         (
             mixed(&cloud, with_foreign_private_key),

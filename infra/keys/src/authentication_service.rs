@@ -71,8 +71,8 @@ pub enum AuthenticationServiceKeysError {
     Root(Fingerprint),
     /// Nothing could be signed any more.
     #[error(
-        "no intermediate would be left that is published, not revoked, in the secret and valid for another day: first make \
-         another one that begins today, and upload it"
+        "no intermediate would be left that is published, not revoked, in the secret and valid for another day: first \
+         make another one that begins today, and upload it"
     )]
     NoneLeft,
     /// What is to be revoked is nothing that is published.

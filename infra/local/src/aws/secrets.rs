@@ -30,7 +30,7 @@ pub struct Secrets {
 struct Versions {
     count: u64,
     current: BTreeMap<String, u64>,
-    waiting: BTreeMap<String, (u64, Zeroizing<String>)>,
+    waiting: BTreeMap<String, Vec<(u64, Zeroizing<String>)>>,
 }
 
 impl Secrets {
@@ -117,7 +117,8 @@ impl Secrets {
             let mut versions = self.versions();
             versions.count += 1;
             let version = versions.count;
-            versions.waiting.insert(secret.logical_id.clone(), (version, Zeroizing::new(document.to_owned())));
+            let waiting = versions.waiting.entry(secret.logical_id.clone()).or_default();
+            waiting.push((version, Zeroizing::new(document.to_owned())));
             return Answer::ok(&described(secret, version, stage));
         }
         match self.put(&secret.logical_id, document) {
@@ -132,15 +133,19 @@ impl Secrets {
             return invalid("the local cloud moves the stage AWSCURRENT only");
         }
         let document = {
-            let mut versions = self.versions();
-            let current = self.has(&secret.logical_id).then(|| json!(version_id(versions.current(&secret.logical_id))));
+            let (documents, mut versions) = (self.documents(), self.versions());
+            let has_current = documents.contains_key(&secret.logical_id);
+            let current = has_current.then(|| json!(version_id(versions.current(&secret.logical_id))));
             if current.unwrap_or_default() != body["RemoveFromVersionId"] {
                 return invalid("the stage AWSCURRENT is at another version");
             }
-            match versions.waiting.remove(&secret.logical_id) {
-                Some((version, document)) if body["MoveToVersionId"] == version_id(version) => document,
-                _ => return not_found("Secrets Manager can't find the specified secret version."),
-            }
+            // One of those that wait is taken, and the others are too late.
+            let waiting = versions.waiting.remove(&secret.logical_id).unwrap_or_default();
+            let is_meant = |(version, _): &(u64, _)| body["MoveToVersionId"] == version_id(*version);
+            let Some((_, document)) = waiting.into_iter().find(is_meant) else {
+                return not_found("Secrets Manager can't find the specified secret version.");
+            };
+            document
         };
         match self.put(&secret.logical_id, &document) {
             Ok(()) => Answer::ok(&json!({"ARN": secret.arn, "Name": secret.logical_id})),
