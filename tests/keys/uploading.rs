@@ -227,6 +227,19 @@ async fn an_old_item_does_not_take_the_place_of_one_that_was_lost() {
     assert!(credentials_item(&cloud).await == newest);
 }
 
+#[tokio::test]
+async fn a_download_for_one_purpose_leaves_the_other_secrets_where_they_are() {
+    let cloud = TestCloud::start().await;
+    let purposes = async |wanted: &[&str]| {
+        let files = vault(&cloud).download_for(wanted).await.unwrap();
+        assert_eq!(files.items.len(), 3);
+        files.secrets.iter().map(|secret| secret.purpose).collect::<Vec<_>>()
+    };
+    assert_eq!(purposes(&["tokens"]).await, ["tokens"]);
+    assert_eq!(purposes(&["qs", "as-signing"]).await, ["as-signing", "qs"]);
+    assert_eq!(purposes(&[]).await, [""; 0]);
+}
+
 #[test]
 fn when_two_token_keys_are_in_use_the_day_is_named_on_which_one_ends() {
     let now = Timestamp::from_seconds(1_800_000_000);

@@ -64,7 +64,7 @@ pub enum AuthenticationServiceKeysError {
     #[error("the root ends too soon to sign another intermediate: make a new deployment")]
     RootEnds,
     /// One was made already.
-    #[error("the newest intermediate has not begun yet: upload it before making another one")]
+    #[error("the newest intermediate is in place and has not begun yet: wait until it has, or say --today")]
     NotYetBegun,
     /// What is to be revoked is the root.
     #[error("{0} is the root: without it nothing is left of the deployment")]

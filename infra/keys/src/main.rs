@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use rand::rngs::OsRng;
 use vestibule_backend::Environment;
 use vestibule_backend::authentication_service::public_credentials;
@@ -101,6 +101,9 @@ enum Command {
     },
     /// Writes the secrets and public items of a deployment into a new directory
     Download {
+        /// Only what this command needs: the public items, and at most one secret. May be said more than once
+        #[arg(long = "for", value_name = "COMMAND")]
+        purposes: Vec<Purpose>,
         /// What `aws cloudformation describe-stacks --stack-name … --output json` has printed
         #[arg(long, value_name = "FILE")]
         stack: PathBuf,
@@ -119,6 +122,28 @@ enum Command {
     },
 }
 
+/// The command for which something is downloaded.
+#[derive(Clone, Copy, ValueEnum)]
+enum Purpose {
+    RotateTokens,
+    RotateIntermediate,
+    RenewQsKeys,
+    Revoke,
+    Show,
+}
+
+impl Purpose {
+    /// The purpose of the secret that the command needs.
+    fn secret(self) -> Option<&'static str> {
+        match self {
+            Self::RotateTokens => Some("tokens"),
+            Self::RotateIntermediate | Self::Revoke => Some("as-signing"),
+            Self::RenewQsKeys => Some("qs"),
+            Self::Show => None,
+        }
+    }
+}
+
 type Outcome = Result<(), Box<dyn Error>>;
 
 fn main() -> ExitCode {
@@ -132,7 +157,7 @@ fn main() -> ExitCode {
         Command::RenewQsKeys { root, present, out } => renew_qs_keys(&root, &present, &out, now),
         Command::Revoke { present, out, client, fingerprints } => revoke(&present, &fingerprints, client, &out, now),
         Command::Show { present } => show(&present, now),
-        Command::Download { stack, out } => online(download(&stack, &out)),
+        Command::Download { purposes, stack, out } => online(download(&stack, &purposes, &out)),
         Command::Upload { stack, from } => online(upload(&stack, &from, now)),
     };
     match outcome {
@@ -222,8 +247,10 @@ fn online(command: impl Future<Output = Outcome>) -> Outcome {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
 }
 
-async fn download(stack: &Path, out: &Path) -> Outcome {
-    let present = vault(stack)?.download().await?;
+async fn download(stack: &Path, purposes: &[Purpose], out: &Path) -> Outcome {
+    let vault = vault(stack)?;
+    let wanted: Vec<&str> = purposes.iter().filter_map(|purpose| purpose.secret()).collect();
+    let present = if purposes.is_empty() { vault.download().await? } else { vault.download_for(&wanted).await? };
     if present.is_empty() {
         return Err("the deployment has no keys yet: upload those that `generate` makes".into());
     }

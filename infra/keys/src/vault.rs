@@ -145,7 +145,15 @@ impl Vault {
     /// # Errors
     /// [`VaultError`].
     pub async fn download(&self) -> Result<KeyFiles, VaultError> {
-        Ok(self.present().await?.files)
+        Ok(self.present(|_| true).await?.files)
+    }
+
+    /// The public items, and the secrets for these purposes: those that nobody needs now are not read.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub async fn download_for(&self, purposes: &[&str]) -> Result<KeyFiles, VaultError> {
+        Ok(self.present(|purpose| purposes.contains(&purpose)).await?.files)
     }
 
     /// Puts files in the place of what is there, unless something that is in use would be gone, or functions could not use what
@@ -154,7 +162,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError`].
     pub async fn upload(&self, files: &KeyFiles, now: Timestamp) -> Result<Vec<Written>, VaultError> {
-        let Present { files: present, versions } = self.present().await?;
+        let Present { files: present, versions } = self.present(|_| true).await?;
         self.check(files, &present, now)?;
         let mut steps = Vec::new();
         for next in &files.secrets {
@@ -213,10 +221,10 @@ impl Vault {
         check_agreement(&new, present, now)
     }
 
-    /// Everything that is there, and the version of each secret.
-    async fn present(&self) -> Result<Present, VaultError> {
+    /// The items that are there, and the secrets whose purpose is wanted, with the version of each.
+    async fn present(&self, is_wanted: impl Fn(&str) -> bool) -> Result<Present, VaultError> {
         let mut present = Present::default();
-        for (purpose, logical_id) in SECRETS {
+        for (purpose, logical_id) in SECRETS.into_iter().filter(|(purpose, _)| is_wanted(purpose)) {
             if let Some((json, version)) = self.secret(logical_id).await? {
                 present.files.secrets.push(SecretDocumentJson { logical_id, purpose, json });
                 present.versions.insert(purpose, version);
