@@ -147,6 +147,14 @@ async fn an_interrupted_upload_of_an_intermediate_is_completed_by_a_fresh_rotati
     );
     assert!(matches!(refused.err(), Some(AuthenticationServiceKeysError::NoneLeft)));
 
+    // A revocation does not wait for the root key: it publishes what is missing as well.
+    let (present, client) = (published(&cloud).await, [[7; 32].into()]);
+    let revoked = AuthenticationServiceKeys::revoke(&document.json, &present, &client, true, cloud.now()).unwrap();
+    assert_eq!(
+        revoked.public_credentials.as_intermediate_credentials,
+        lost.public_credentials.as_intermediate_credentials
+    );
+
     let keys = rotated(&cloud, &deployment, Beginning::InTwoDays).await.unwrap();
     assert!(keys.secret.is_none());
     upload(&cloud, keys).await.unwrap();
@@ -197,6 +205,43 @@ async fn of_operators_who_upload_at_once_one_succeeds_and_secret_and_item_agree(
             other => panic!("{other}"),
         }
     }
+    assert_eq!(attentions(&cloud).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_rotation_that_crosses_a_revocation_is_completed_and_loses_neither() {
+    let cloud = TestCloud::start().await;
+    let deployment = deployment(&cloud);
+    let mut alice = Applicant::new(&cloud, "alice@localhost", 1).await;
+    let fingerprint = alice.register_for_credential(&cloud).await.fingerprint();
+    let revoked = async || {
+        let (document, present) = (secret(&cloud, "as-signing").await, published(&cloud).await);
+        AuthenticationServiceKeys::revoke(&document, &present, &[fingerprint], true, cloud.now()).unwrap()
+    };
+    let rotated = async || rotated(&cloud, &deployment, Beginning::InTwoDays).await.unwrap();
+    let (revocation, rotation) = (revoked().await, rotated().await);
+    let (revocation, rotation) = tokio::join!(upload(&cloud, revocation), upload(&cloud, rotation));
+    assert!(revocation.is_ok() || rotation.is_ok());
+    // Who was second, wherever the first came between, is told so and begins again.
+    for refused in [&revocation, &rotation].into_iter().filter_map(|outcome| outcome.as_ref().err()) {
+        match refused {
+            VaultError::Succession(SuccessionError::Lost { .. } | SuccessionError::Disagreement { .. }) => {}
+            VaultError::Interrupted { left, reason, .. } => {
+                assert!(matches!(**reason, VaultError::Changed(_)), "{reason}");
+                assert_eq!(*left, ["AsTable, credentials-item.json"]);
+            }
+            other => panic!("{other}"),
+        }
+    }
+    if revocation.is_err() {
+        upload(&cloud, revoked().await).await.unwrap();
+    }
+    if rotation.is_err() {
+        upload(&cloud, rotated().await).await.unwrap();
+    }
+    let after = published(&cloud).await;
+    assert_eq!(after.as_intermediate_credentials.len(), 2);
+    assert_eq!(after.revoked_fingerprints[0].0, fingerprint.as_bytes());
     assert_eq!(attentions(&cloud).await, [""; 0]);
 }
 

@@ -102,12 +102,7 @@ impl AuthenticationServiceKeys {
             return Err(Error::ForeignRoot);
         }
         let mut public_credentials = published.clone();
-        let is_unpublished = |one: &&IntermediateDocument| {
-            let has_ended = validity_of(&one.credential).is_some_and(|validity| validity.not_after <= now);
-            !has_ended && !published.as_intermediate_credentials.contains(&one.credential)
-        };
-        let unpublished: Vec<Bytes> =
-            document.intermediates.iter().filter(is_unpublished).map(|one| one.credential.clone()).collect();
+        let unpublished = unpublished(&document, published, now);
         let is_complete = unpublished.is_empty();
         public_credentials.as_intermediate_credentials.splice(..0, unpublished);
         let mut validities = Vec::new();
@@ -141,7 +136,8 @@ impl AuthenticationServiceKeys {
 
     /// Adds fingerprints of credentials, of intermediates or clients, to those that are published as revoked. Clients refuse
     /// what they name. The key of an intermediate that is revoked leaves the secret document. A fingerprint that is not an
-    /// intermediate's is a client's credential if the caller says `clients`, and a mistake otherwise.
+    /// intermediate's is a client's credential if the caller says `clients`, and a mistake otherwise. What an upload that was
+    /// interrupted has left in the secret alone is published.
     ///
     /// # Errors
     /// [`AuthenticationServiceKeysError`].
@@ -173,6 +169,7 @@ impl AuthenticationServiceKeys {
         let count = document.intermediates.len();
         document.intermediates.retain(|intermediate| !revoked.contains(&intermediate.credential));
         let mut public_credentials = published.clone();
+        public_credentials.as_intermediate_credentials.splice(..0, unpublished(&document, published, now));
         for fingerprint in fingerprints {
             let revoked = Bytes(fingerprint.as_bytes().to_vec());
             if !public_credentials.revoked_fingerprints.contains(&revoked) {
@@ -234,6 +231,14 @@ pub(crate) fn intermediate_under(
     let refused = |reason| AuthenticationServiceKeysError::Credential { what: "an intermediate", reason };
     let begins = validity_of(bytes).map_or(Timestamp::from_seconds(0), |validity| validity.not_before);
     AsIntermediateCredential::verify_chain(&bytes.0, root, begins).map_err(refused)
+}
+
+/// The intermediates in a secret document that have not ended and are not published: an upload was interrupted.
+fn unpublished(document: &AsSigningDocument, published: &GetCredentialsResponse, now: Timestamp) -> Vec<Bytes> {
+    let own = document.intermediates.iter().map(|intermediate| &intermediate.credential);
+    let has_ended = |bytes: &Bytes| validity_of(bytes).is_some_and(|validity| validity.not_after <= now);
+    let is_public = |bytes: &Bytes| published.as_intermediate_credentials.contains(bytes);
+    own.filter(|bytes| !has_ended(bytes) && !is_public(bytes)).cloned().collect()
 }
 
 /// Whether an intermediate of this root is among `revoked`.
