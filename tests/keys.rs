@@ -11,6 +11,7 @@ use vestibule_client::{Client, Error, Options, Password, Waiting};
 use vestibule_keys::{
     AuthenticationServiceKeys, AuthenticationServiceKeysError, Beginning, Deployment, KeyFiles, PublicItem,
     QueuingServiceKeys, Stack, StackError, SuccessionError, TokenIssuerKeys, Vault, VaultError, Written, inventory,
+    names,
 };
 use vestibule_protocol::credential::AsIntermediateCredential;
 use vestibule_protocol::endpoint::{GetCredentials, GetCredentialsResponse, GetQsKeys, GetQsKeysResponse};
@@ -18,6 +19,8 @@ use vestibule_protocol::problem::ProblemType;
 use vestibule_protocol::queuing::QsKeys;
 use vestibule_protocol::time::DAY;
 use vestibule_tests::{Applicant, Call, TestCloud, json_body, left_out_in_processes};
+
+mod uploading;
 
 /// How often functions read their secrets anew.
 const REFRESH: Duration = Duration::from_secs(5 * 60);
@@ -170,6 +173,31 @@ async fn after_a_lapse_the_next_intermediate_begins_at_once() {
 }
 
 #[tokio::test]
+async fn an_intermediate_of_the_last_days_leaves_no_gap() {
+    left_out_in_processes!("it moves the clock");
+    let cloud = TestCloud::start().await;
+    let deployment = deployment(&cloud);
+    let (root, first) = cloud.credentials().await;
+    let ends = first.payload().expiration_data.not_after;
+    for (days_left, begins_in) in [(4, 2), (3, 2), (2, 0), (1, 0)] {
+        let now = ends.saturating_sub(days_left * DAY);
+        let (secret, published) = (secret(&cloud, "as-signing").await, published(&cloud).await);
+        let keys = AuthenticationServiceKeys::rotate(
+            &deployment.root,
+            &secret,
+            &published,
+            Beginning::InTwoDays,
+            now,
+            &mut rng(7),
+        );
+        let fresh = &keys.unwrap().public_credentials.as_intermediate_credentials[0];
+        let begins = now.saturating_add(begins_in * DAY);
+        let fresh = AsIntermediateCredential::verify_chain(&fresh.0, &root, begins).unwrap();
+        assert_eq!(fresh.payload().expiration_data.not_before, begins);
+    }
+}
+
+#[tokio::test]
 async fn an_intermediate_that_is_revoked_signs_nothing_and_clients_refuse_it() {
     left_out_in_processes!("it moves the clock");
     let cloud = TestCloud::start().await;
@@ -178,7 +206,7 @@ async fn an_intermediate_that_is_revoked_signs_nothing_and_clients_refuse_it() {
     let mut late = Applicant::with_signer(&cloud, "late@localhost", 3, &first);
     let revoke = async |fingerprint| {
         let (secret, published) = (secret(&cloud, "as-signing").await, published(&cloud).await);
-        AuthenticationServiceKeys::revoke(&secret, &published, &[fingerprint], cloud.now())
+        AuthenticationServiceKeys::revoke(&secret, &published, &[fingerprint], false, cloud.now())
     };
     let refused = revoke(first.fingerprint()).await.err().unwrap();
     assert!(matches!(refused, AuthenticationServiceKeysError::NoneLeft), "{refused}");
@@ -220,9 +248,19 @@ async fn the_credential_of_a_client_is_revoked_without_touching_a_secret() {
     let fingerprint = alice.register_for_credential(&cloud).await.fingerprint();
     let secret = secret(&cloud, "as-signing").await;
     let revoke = |published: &GetCredentialsResponse| {
-        AuthenticationServiceKeys::revoke(&secret, published, &[fingerprint, fingerprint], cloud.now()).unwrap()
+        AuthenticationServiceKeys::revoke(&secret, published, &[fingerprint, fingerprint], true, cloud.now()).unwrap()
     };
-    let keys = revoke(&published(&cloud).await);
+    let present = published(&cloud).await;
+    let mistaken = AuthenticationServiceKeys::revoke(&secret, &present, &[fingerprint], false, cloud.now());
+    assert!(matches!(mistaken.err(), Some(AuthenticationServiceKeysError::Unknown(unknown)) if unknown == fingerprint));
+    let intermediate = cloud.credentials().await.1.fingerprint();
+    let lines = names(&[intermediate, fingerprint], &present, cloud.now()).unwrap();
+    assert!(lines[0].starts_with("intermediate ") && lines[0].ends_with("  ends in 364 days"), "{lines:?}");
+    assert!(
+        lines[1].starts_with("unknown here ") && lines[1].ends_with("taken for a client's credential"),
+        "{lines:?}"
+    );
+    let keys = revoke(&present);
     assert!(keys.secret.is_none());
     upload(&cloud, keys).await.unwrap();
     let lines = inventory(&vault(&cloud).download().await.unwrap(), cloud.now()).unwrap();
@@ -246,7 +284,8 @@ async fn the_keys_of_the_queuing_service_are_certified_again_and_stay_the_same()
     let first = get().await;
     cloud.cloud.clock().advance(300 * DAY);
     let secret = secret(&cloud, "qs").await;
-    let renewed = QueuingServiceKeys::renew(&deployment.root, &secret, &first, cloud.now()).unwrap();
+    let credentials = published(&cloud).await;
+    let renewed = QueuingServiceKeys::renew(&deployment.root, &secret, &first, &credentials, cloud.now()).unwrap();
     let files = |keys: &QueuingServiceKeys| KeyFiles {
         secrets: Vec::new(),
         items: vec![(PublicItem::QsKeys, keys.public_keys_item())],
@@ -260,14 +299,20 @@ async fn the_keys_of_the_queuing_service_are_certified_again_and_stay_the_same()
 
     cloud.cloud.clock().advance(100 * DAY);
     assert!(verified(1).is_err() && verified(0).is_ok());
-    let third = QueuingServiceKeys::renew(&deployment.root, &secret, &both, cloud.now()).unwrap();
+    let third = QueuingServiceKeys::renew(&deployment.root, &secret, &both, &credentials, cloud.now()).unwrap();
     assert_eq!(third.public_keys[1..], both[..1]);
 
-    // Those of another deployment are neither certified beside these nor put in their place.
+    // Those of another deployment are neither certified beside these nor put in their place, and another root certifies none.
     let other = Deployment::generate(cloud.domain(), cloud.now(), &mut rng(99));
-    let refused = QueuingServiceKeys::renew(&other.root, &secret, &other.queuing_service.public_keys, cloud.now());
-    assert!(matches!(refused.err(), Some(AuthenticationServiceKeysError::ForeignQueuingService)));
-    assert!(upload(&cloud, files(&other.queuing_service)).await.is_err());
+    let renew = |root, published: &[_]| {
+        QueuingServiceKeys::renew(root, &secret, published, &credentials, cloud.now()).err().unwrap()
+    };
+    let refused = renew(&deployment.root, &other.queuing_service.public_keys);
+    assert!(matches!(refused, AuthenticationServiceKeysError::ForeignQueuingService), "{refused}");
+    let refused = renew(&other.root, &third.public_keys);
+    assert!(matches!(refused, AuthenticationServiceKeysError::ForeignRoot), "{refused}");
+    let refused = upload(&cloud, files(&other.queuing_service)).await.unwrap_err();
+    assert!(matches!(refused, VaultError::Succession(SuccessionError::Lost { .. })), "{refused}");
 }
 
 #[tokio::test]
@@ -306,7 +351,10 @@ fn a_description_of_something_else_is_no_stack() {
     assert!(matches!(Stack::read("{").err(), Some(StackError::Malformed)));
     assert!(matches!(count(json!({"Stacks": []})), Some(StackError::Count(0))));
     assert!(matches!(count(json!({"Stacks": [{}, {}]})), Some(StackError::Count(2))));
-    let stack = Stack::read(&json!({"Stacks": [{"StackName": "other"}]}).to_string()).unwrap();
+    assert!(matches!(count(json!({"Stacks": [{"StackName": "other"}]})), Some(StackError::NoDomain)));
+    let parameters = json!([{"ParameterKey": "Domain", "ParameterValue": "example.org"}]);
+    let stack = Stack::read(&json!({"Stacks": [{"Parameters": parameters}]}).to_string()).unwrap();
+    assert_eq!(stack.domain().to_string(), "example.org");
     assert_eq!(
         stack.secret("QsSecret").unwrap_err().to_string(),
         "the stack has no output QsSecretArn: is it one of Vestibule, and is it deployed completely?"

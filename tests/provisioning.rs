@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
+use vestibule_backend::queuing_service::public_keys::token_keys_item;
 use vestibule_protocol::endpoint::{GetQsKeys, GetQsKeysResponse};
 use vestibule_protocol::time::DAY;
 use vestibule_tests::{Call, KeyServerUser, TestCloud, left_out_in_processes};
@@ -77,6 +78,10 @@ async fn a_local_cloud_that_starts_when_it_is_time_gets_another_token_key() {
     let keys = published_keys(&start().await).await.token_keys;
     assert_eq!(keys.len(), 2);
     assert_eq!(keys[1], first[0]);
-    // Starting it again and again makes no more of them.
+    // Starting it again and again makes no more of them, and publishes what a start that was interrupted did not.
+    let cloud = start().await;
+    assert_eq!(published_keys(&cloud).await.token_keys, keys);
+    cloud.cloud.put_item("QsTable", token_keys_item(&first).to_dynamodb_json()).await.unwrap();
+    drop(cloud);
     assert_eq!(published_keys(&start().await).await.token_keys, keys);
 }

@@ -16,6 +16,7 @@ use vestibule_protocol::keys::SigningKey;
 use vestibule_protocol::signed::{Fingerprint, Unverified};
 use vestibule_protocol::time::{DAY, ExpirationData, Timestamp};
 
+use crate::agreement::has_another_day;
 use crate::{AS_INTERMEDIATE_CREDENTIAL_DAYS, RootDocument, SecretDocumentJson};
 
 /// How many days ahead of its first an intermediate is made: time for every function to have it in its secret.
@@ -32,7 +33,7 @@ pub struct AuthenticationServiceKeys {
 /// When a new intermediate begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Beginning {
-    /// In two days, or today if none is valid now.
+    /// In two days, or today if none that is valid now outlasts that by a day.
     InTwoDays,
     /// Today, because the one before is not to be trusted any more. Until every function has read its secret again, in five
     /// minutes, some clients are refused and try later.
@@ -63,19 +64,26 @@ pub enum AuthenticationServiceKeysError {
     #[error("the root ends too soon to sign another intermediate: make a new deployment")]
     RootEnds,
     /// One was made already.
-    #[error("the newest intermediate has not begun yet: upload it before making another one")]
+    #[error("the newest intermediate is in place and has not begun yet: wait until it has, or say --today")]
     NotYetBegun,
     /// What is to be revoked is the root.
     #[error("{0} is the root: without it nothing is left of the deployment")]
     Root(Fingerprint),
     /// Nothing could be signed any more.
-    #[error("no intermediate that is valid now would be left: make another one first, that begins today")]
+    #[error(
+        "no intermediate would be left that is published, not revoked, in the secret and valid for another day: first \
+         make another one that begins today, and upload it"
+    )]
     NoneLeft,
+    /// What is to be revoked is nothing that is published.
+    #[error("{0} is no intermediate of this deployment: say --client if it is a client's credential")]
+    Unknown(Fingerprint),
 }
 
 impl AuthenticationServiceKeys {
     /// Adds an intermediate to those in the secret document and to those that are published. Those that have ended leave the
-    /// secret.
+    /// secret. If the newest has not begun, but is in the secret alone since an upload was interrupted, nothing is made but
+    /// that is published.
     ///
     /// # Errors
     /// [`AuthenticationServiceKeysError`].
@@ -93,17 +101,24 @@ impl AuthenticationServiceKeys {
         if document.as_credential != root.credential || !published.as_credentials.contains(&root.credential) {
             return Err(Error::ForeignRoot);
         }
+        let mut public_credentials = published.clone();
+        let unpublished = unpublished(&document, published, now);
+        let is_complete = unpublished.is_empty();
+        public_credentials.as_intermediate_credentials.splice(..0, unpublished);
         let mut validities = Vec::new();
         for intermediate in &document.intermediates {
             let intermediate = intermediate_under(&intermediate.credential, &credential)?;
             validities.push(intermediate.payload().expiration_data);
         }
         if beginning == Beginning::InTwoDays && validities.iter().any(|validity| now < validity.not_before) {
-            return Err(Error::NotYetBegun);
+            return if is_complete { Err(Error::NotYetBegun) } else { Ok(Self { secret: None, public_credentials }) };
         }
-        let is_any_valid = validities.iter().any(|validity| validity.contains(now));
-        let waits = beginning == Beginning::InTwoDays && is_any_valid;
-        let starting = if waits { now.saturating_add(DAY * NOTICE_DAYS) } else { now };
+        // One that ends before the new one has begun would leave a gap in which nobody is signed.
+        let in_two_days = now.start_of_day().saturating_add(DAY * NOTICE_DAYS);
+        let outlasts =
+            |validity: &ExpirationData| validity.contains(now) && in_two_days.saturating_add(DAY) <= validity.not_after;
+        let waits = beginning == Beginning::InTwoDays && validities.iter().any(outlasts);
+        let starting = if waits { in_two_days } else { now };
 
         let signing_key = SigningKey::generate(rng);
         let days = AS_INTERMEDIATE_CREDENTIAL_DAYS;
@@ -115,13 +130,14 @@ impl AuthenticationServiceKeys {
         let mut validity = validities.iter();
         document.intermediates.retain(|_| validity.next().is_some_and(|validity| now < validity.not_after));
         document.intermediates.insert(0, IntermediateDocument { credential: fresh.clone(), signing_key });
-        let mut public_credentials = published.clone();
         public_credentials.as_intermediate_credentials.insert(0, fresh);
         Ok(Self { secret: Some(SecretDocumentJson::of(document)), public_credentials })
     }
 
     /// Adds fingerprints of credentials, of intermediates or clients, to those that are published as revoked. Clients refuse
-    /// what they name. The key of an intermediate that is revoked leaves the secret document.
+    /// what they name. The key of an intermediate that is revoked leaves the secret document. A fingerprint that is not an
+    /// intermediate's is a client's credential if the caller says `clients`, and a mistake otherwise. What an upload that was
+    /// interrupted has left in the secret alone is published.
     ///
     /// # Errors
     /// [`AuthenticationServiceKeysError`].
@@ -129,6 +145,7 @@ impl AuthenticationServiceKeys {
         secret: &str,
         published: &GetCredentialsResponse,
         fingerprints: &[Fingerprint],
+        clients: bool,
         now: Timestamp,
     ) -> Result<Self, AuthenticationServiceKeysError> {
         use AuthenticationServiceKeysError as Error;
@@ -142,24 +159,33 @@ impl AuthenticationServiceKeys {
             let intermediates = published.as_intermediate_credentials.iter().filter_map(signed_by_it);
             revoked_intermediates.extend(intermediates.filter(|one| fingerprints.contains(&one.fingerprint())));
         }
+        let is_intermediate =
+            |fingerprint: &&Fingerprint| revoked_intermediates.iter().any(|one| one.fingerprint() == **fingerprint);
+        if let Some(unknown) = fingerprints.iter().find(|one| !clients && !is_intermediate(one)) {
+            return Err(Error::Unknown(*unknown));
+        }
         let mut document = read_document::<AsSigningDocument>(secret).map_err(Error::Unreadable)?;
         let revoked: Vec<Bytes> = revoked_intermediates.iter().map(AsIntermediateCredential::to_bytes).collect();
         let count = document.intermediates.len();
         document.intermediates.retain(|intermediate| !revoked.contains(&intermediate.credential));
-        let is_valid =
-            |one: &IntermediateDocument| validity_of(&one.credential).is_some_and(|validity| validity.contains(now));
-        if !document.intermediates.iter().any(is_valid) {
-            return Err(Error::NoneLeft);
-        }
-        let secret = (document.intermediates.len() < count).then(|| SecretDocumentJson::of(document));
-
         let mut public_credentials = published.clone();
+        public_credentials.as_intermediate_credentials.splice(..0, unpublished(&document, published, now));
         for fingerprint in fingerprints {
             let revoked = Bytes(fingerprint.as_bytes().to_vec());
             if !public_credentials.revoked_fingerprints.contains(&revoked) {
                 public_credentials.revoked_fingerprints.push(revoked);
             }
         }
+        let root = root_of(&document.as_credential)?;
+        let is_left = |one: &IntermediateDocument| {
+            published.as_intermediate_credentials.contains(&one.credential)
+                && has_another_day(&one.credential, now)
+                && !is_revoked(&one.credential, &root, &public_credentials.revoked_fingerprints)
+        };
+        if !revoked.is_empty() && !document.intermediates.iter().any(is_left) {
+            return Err(Error::NoneLeft);
+        }
+        let secret = (document.intermediates.len() < count).then(|| SecretDocumentJson::of(document));
         Ok(Self { secret, public_credentials })
     }
 
@@ -205,4 +231,18 @@ pub(crate) fn intermediate_under(
     let refused = |reason| AuthenticationServiceKeysError::Credential { what: "an intermediate", reason };
     let begins = validity_of(bytes).map_or(Timestamp::from_seconds(0), |validity| validity.not_before);
     AsIntermediateCredential::verify_chain(&bytes.0, root, begins).map_err(refused)
+}
+
+/// The intermediates in a secret document that have not ended and are not published: an upload was interrupted.
+fn unpublished(document: &AsSigningDocument, published: &GetCredentialsResponse, now: Timestamp) -> Vec<Bytes> {
+    let own = document.intermediates.iter().map(|intermediate| &intermediate.credential);
+    let has_ended = |bytes: &Bytes| validity_of(bytes).is_some_and(|validity| validity.not_after <= now);
+    let is_public = |bytes: &Bytes| published.as_intermediate_credentials.contains(bytes);
+    own.filter(|bytes| !has_ended(bytes) && !is_public(bytes)).cloned().collect()
+}
+
+/// Whether an intermediate of this root is among `revoked`.
+pub(crate) fn is_revoked(intermediate: &Bytes, root: &AsCredential, revoked: &[Bytes]) -> bool {
+    let fingerprint = intermediate_under(intermediate, root).map(|intermediate| intermediate.fingerprint());
+    fingerprint.is_ok_and(|fingerprint| revoked.iter().any(|one| one.0 == fingerprint.as_bytes()))
 }

@@ -4,6 +4,7 @@
 //! public credentials and keys into `AsTable` and `QsTable`.
 #![deny(missing_docs)]
 
+mod agreement;
 mod authentication_service;
 mod inventory;
 mod public_item;
@@ -14,7 +15,7 @@ mod tokens;
 mod vault;
 
 pub use authentication_service::{AuthenticationServiceKeys, AuthenticationServiceKeysError, Beginning};
-pub use inventory::inventory;
+pub use inventory::{inventory, names};
 pub use public_item::PublicItem;
 pub use queuing_service::QueuingServiceKeys;
 pub use stack::{Stack, StackError};

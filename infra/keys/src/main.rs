@@ -5,14 +5,14 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use rand::rngs::OsRng;
 use vestibule_backend::Environment;
 use vestibule_backend::authentication_service::public_credentials;
 use vestibule_backend::queuing_service::public_keys;
 use vestibule_keys::{
     AuthenticationServiceKeys, Beginning, Deployment, KeyFiles, PublicItem, QueuingServiceKeys, Stack, TokenIssuerKeys,
-    Vault, inventory,
+    TokenRotationError, Vault, VaultError, Written, inventory, names,
 };
 use vestibule_protocol::endpoint::GetCredentialsResponse;
 use vestibule_protocol::name::Domain;
@@ -44,9 +44,9 @@ enum Command {
     },
     /// Adds a key to those that tokens are issued under, and writes what has changed into a new directory. Once a month
     RotateTokens {
-        /// The present value of the secret TokensSecret: tokens.json of what `download` has written
-        #[arg(long, value_name = "FILE")]
-        secret: PathBuf,
+        /// What `download` has written just now
+        #[arg(long, value_name = "DIR")]
+        present: PathBuf,
         /// The directory to make; it must not exist
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
@@ -86,8 +86,11 @@ enum Command {
         /// The directory to make; it must not exist
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
+        /// Take a fingerprint that names no intermediate for that of a client's credential
+        #[arg(long)]
+        client: bool,
         /// The fingerprint of an intermediate, or of a client's credential
-        #[arg(required = true)]
+        #[arg(required = true, allow_hyphen_values = true)]
         fingerprints: Vec<Fingerprint>,
     },
     /// Lists what is published: names, and how long each has
@@ -98,6 +101,9 @@ enum Command {
     },
     /// Writes the secrets and public items of a deployment into a new directory
     Download {
+        /// Only what this command needs: the public items, and at most one secret. May be said more than once
+        #[arg(long = "for", value_name = "COMMAND")]
+        purposes: Vec<Purpose>,
         /// What `aws cloudformation describe-stacks --stack-name … --output json` has printed
         #[arg(long, value_name = "FILE")]
         stack: PathBuf,
@@ -116,20 +122,42 @@ enum Command {
     },
 }
 
+/// The command for which something is downloaded.
+#[derive(Clone, Copy, ValueEnum)]
+enum Purpose {
+    RotateTokens,
+    RotateIntermediate,
+    RenewQsKeys,
+    Revoke,
+    Show,
+}
+
+impl Purpose {
+    /// The purpose of the secret that the command needs.
+    fn secret(self) -> Option<&'static str> {
+        match self {
+            Self::RotateTokens => Some("tokens"),
+            Self::RotateIntermediate | Self::Revoke => Some("as-signing"),
+            Self::RenewQsKeys => Some("qs"),
+            Self::Show => None,
+        }
+    }
+}
+
 type Outcome = Result<(), Box<dyn Error>>;
 
 fn main() -> ExitCode {
     let now = Timestamp::now();
     let outcome = match Arguments::parse().command {
         Command::Generate { domain, out } => generate(domain, &out, now),
-        Command::RotateTokens { secret, out } => rotate_tokens(&secret, &out, now),
+        Command::RotateTokens { present, out } => rotate_tokens(&present, &out, now),
         Command::RotateIntermediate { root, present, today, out } => {
             rotate_intermediate(&root, &present, today, &out, now)
         }
         Command::RenewQsKeys { root, present, out } => renew_qs_keys(&root, &present, &out, now),
-        Command::Revoke { present, out, fingerprints } => revoke(&present, &fingerprints, &out, now),
+        Command::Revoke { present, out, client, fingerprints } => revoke(&present, &fingerprints, client, &out, now),
         Command::Show { present } => show(&present, now),
-        Command::Download { stack, out } => online(download(&stack, &out)),
+        Command::Download { purposes, stack, out } => online(download(&stack, &purposes, &out)),
         Command::Upload { stack, from } => online(upload(&stack, &from, now)),
     };
     match outcome {
@@ -154,8 +182,16 @@ fn generate(domain: Domain, out: &Path, now: Timestamp) -> Outcome {
     Ok(tell(&mut stdout, &made)?)
 }
 
-fn rotate_tokens(secret: &Path, out: &Path, now: Timestamp) -> Outcome {
-    let keys = TokenIssuerKeys::rotate(&files::read(secret)?, now, &mut OsRng)?;
+fn rotate_tokens(present: &Path, out: &Path, now: Timestamp) -> Outcome {
+    let secret = files::read(&present.join(files::secret_file("tokens")))?;
+    let present = files::read_directory(present)?;
+    let keys = match TokenIssuerKeys::rotate(&secret, now, &mut OsRng) {
+        // The one before was not uploaded completely: this is what is missing.
+        Err(error @ TokenRotationError::TwoInUse { .. }) => {
+            TokenIssuerKeys::unpublished(&secret, present.item(PublicItem::TokenKeys), now)?.ok_or(error)?
+        }
+        keys => keys?,
+    };
     let item = (PublicItem::TokenKeys, keys.public_keys_item());
     finish(out, &KeyFiles { secrets: vec![keys.secret], items: vec![item] })
 }
@@ -168,10 +204,16 @@ fn rotate_intermediate(root: &Path, present: &Path, today: bool, out: &Path, now
     finish(out, &AuthenticationServiceKeys::rotate(&root, &secret, published, beginning, now, &mut OsRng)?.into())
 }
 
-fn revoke(present: &Path, fingerprints: &[Fingerprint], out: &Path, now: Timestamp) -> Outcome {
+fn revoke(present: &Path, fingerprints: &[Fingerprint], clients: bool, out: &Path, now: Timestamp) -> Outcome {
     let secret = files::read(&present.join(files::secret_file("as-signing")))?;
     let published = &published_credentials(present)?;
-    finish(out, &AuthenticationServiceKeys::revoke(&secret, published, fingerprints, now)?.into())
+    let keys = AuthenticationServiceKeys::revoke(&secret, published, fingerprints, clients, now)?;
+    let mut stdout = io::stdout().lock();
+    for line in names(fingerprints, published, now)? {
+        writeln!(stdout, "{line}")?;
+    }
+    drop(stdout);
+    finish(out, &keys.into())
 }
 
 fn renew_qs_keys(root: &Path, present: &Path, out: &Path, now: Timestamp) -> Outcome {
@@ -179,14 +221,18 @@ fn renew_qs_keys(root: &Path, present: &Path, out: &Path, now: Timestamp) -> Out
     let secret = files::read(&present.join(files::secret_file("qs")))?;
     let item = files::read_item(&present.join(PublicItem::QsKeys.file_name()))?;
     let published = public_keys::read_item(&item).ok_or("the item has no keys of the queuing service")?;
-    let keys = QueuingServiceKeys::renew(&root, &secret, &published, now)?;
+    let keys = QueuingServiceKeys::renew(&root, &secret, &published, &published_credentials(present)?, now)?;
     let items = vec![(PublicItem::QsKeys, keys.public_keys_item())];
     finish(out, &KeyFiles { secrets: Vec::new(), items })
 }
 
 fn show(present: &Path, now: Timestamp) -> Outcome {
+    let files = files::read_directory(present)?;
+    if files.items.is_empty() {
+        return Err(format!("{}: there is no public item in it", present.display()).into());
+    }
     let mut stdout = io::stdout().lock();
-    for line in inventory(&files::read_directory(present)?, now)? {
+    for line in inventory(&files, now)? {
         writeln!(stdout, "{line}")?;
     }
     Ok(())
@@ -201,8 +247,14 @@ fn online(command: impl Future<Output = Outcome>) -> Outcome {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
 }
 
-async fn download(stack: &Path, out: &Path) -> Outcome {
-    finish(out, &vault(stack)?.download().await?)
+async fn download(stack: &Path, purposes: &[Purpose], out: &Path) -> Outcome {
+    let vault = vault(stack)?;
+    let wanted: Vec<&str> = purposes.iter().filter_map(|purpose| purpose.secret()).collect();
+    let present = if purposes.is_empty() { vault.download().await? } else { vault.download_for(&wanted).await? };
+    if present.is_empty() {
+        return Err("the deployment has no keys yet: upload those that `generate` makes".into());
+    }
+    finish(out, &present)
 }
 
 async fn upload(stack: &Path, from: &Path, now: Timestamp) -> Outcome {
@@ -211,14 +263,29 @@ async fn upload(stack: &Path, from: &Path, now: Timestamp) -> Outcome {
         return Err(format!("{} is here: first take it to where it is kept offline", path.display()).into());
     }
     let files = files::read_directory(from)?;
-    if files.secrets.is_empty() && files.items.is_empty() {
+    if files.is_empty() {
         return Err(format!("{}: there are no keys in it", from.display()).into());
     }
-    let mut stdout = io::stdout().lock();
-    for written in vault(stack)?.upload(&files, now).await? {
-        writeln!(stdout, "{:<10} {}", if written.is_new { "written" } else { "unchanged" }, written.place)?;
+    match vault(stack)?.upload(&files, now).await {
+        Ok(written) => Ok(tell_written(&mut io::stdout().lock(), &written, &[])?),
+        Err(VaultError::Interrupted { written, left, reason }) => {
+            tell_written(&mut io::stdout().lock(), &written, &left)?;
+            let then = match *reason {
+                VaultError::Changed(_) => "",
+                _ => "; run the same upload again, and keep the directory until it is complete",
+            };
+            Err(format!("{reason}{then}").into())
+        }
+        Err(error) => Err(format!("{error}; nothing was written").into()),
     }
-    Ok(())
+}
+
+/// Says what an upload has done with each secret and item.
+fn tell_written(stdout: &mut impl io::Write, written: &[Written], left: &[String]) -> io::Result<()> {
+    for Written { place, is_new } in written {
+        writeln!(stdout, "{:<10} {place}", if *is_new { "written" } else { "unchanged" })?;
+    }
+    left.iter().try_for_each(|place| writeln!(stdout, "{:<10} {place}", "left"))
 }
 
 /// The vault that the stack names, for whoever has the credentials in the environment variables.

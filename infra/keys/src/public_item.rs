@@ -28,6 +28,11 @@ impl PublicItem {
         }
     }
 
+    /// The file's name without its ending.
+    pub(crate) fn what(self) -> &'static str {
+        self.file_name().trim_end_matches(".json")
+    }
+
     /// The logical id of its table in `template.yaml`.
     pub fn table(self) -> &'static str {
         match self {

@@ -6,6 +6,7 @@ use vestibule_backend::queuing_service::public_keys;
 use vestibule_backend::secret::{QsDocument, SealingQsDocument, SecretKey, read_document};
 use vestibule_protocol::credential::AsCredential;
 use vestibule_protocol::encoding::Bytes;
+use vestibule_protocol::endpoint::GetCredentialsResponse;
 use vestibule_protocol::keys::{AsCredentialKey, HpkePrivateKey, SigningKey};
 use vestibule_protocol::queuing::{QsKeys, QsKeysPayload};
 use vestibule_protocol::signed::Unverified;
@@ -43,7 +44,8 @@ impl QueuingServiceKeys {
     }
 
     /// Certifies the keys in the secret document `qs` for another year, from today on, and adds that to what is published.
-    /// The keys stay: KeyPackages that are waiting to be claimed have queue configs under them.
+    /// The keys stay: KeyPackages that are waiting to be claimed have queue configs under them. The root must be the one that
+    /// `credentials` publishes: that of another deployment would certify keys that no client takes.
     ///
     /// # Errors
     /// [`AuthenticationServiceKeysError`].
@@ -51,17 +53,24 @@ impl QueuingServiceKeys {
         root: &RootDocument,
         secret: &str,
         published: &[Bytes],
+        credentials: &GetCredentialsResponse,
         now: Timestamp,
     ) -> Result<Self, AuthenticationServiceKeysError> {
         use AuthenticationServiceKeysError as Error;
         let qs = read_document::<QsDocument>(secret).map_err(Error::Unreadable)?;
         let credential = root.checked(now)?;
+        if !credentials.as_credentials.contains(&root.credential) {
+            return Err(Error::ForeignRoot);
+        }
         let (verifying_key, queue_config_key) = (qs.signing_key.verifying_key(), qs.queue_config_key.public_key());
         let fresh = QsKeys::issue(verifying_key, queue_config_key, &credential, &root.signing_key, now, QS_KEYS_DAYS)
             .to_bytes();
         QsKeys::verify_chain(&fresh.0, &credential, now).map_err(|_| Error::RootEnds)?;
         let kept: Vec<&Bytes> = published.iter().filter(|keys| **keys != fresh && is_in_use(keys, now)).collect();
-        if kept.iter().any(|keys| !claim(keys).is_some_and(|claim| claim.verifying_key == verifying_key)) {
+        let is_own = |keys: &&Bytes| {
+            keys_under(keys, &credential).is_some_and(|keys| keys.payload().verifying_key == verifying_key)
+        };
+        if !kept.iter().all(is_own) {
             return Err(Error::ForeignQueuingService);
         }
         Ok(Self { secrets: Vec::new(), public_keys: [&fresh].into_iter().chain(kept).cloned().collect() })
@@ -81,6 +90,11 @@ pub(crate) fn is_in_use(keys: &Bytes, now: Timestamp) -> bool {
 /// When keys are valid, by their own account.
 pub(crate) fn validity_of(keys: &Bytes) -> Option<ExpirationData> {
     claim(keys).map(|claim| claim.expiration_data)
+}
+
+/// Decodes keys that this root certifies, whenever they are valid.
+pub(crate) fn keys_under(keys: &Bytes, root: &AsCredential) -> Option<QsKeys> {
+    QsKeys::verify_chain(&keys.0, root, validity_of(keys)?.not_before).ok()
 }
 
 fn claim(keys: &Bytes) -> Option<QsKeysPayload> {

@@ -6,9 +6,10 @@ use vestibule_backend::queuing_service::public_keys;
 use vestibule_backend::secret::{AsSigningDocument, SecretDocument, read_document};
 use vestibule_protocol::encoding::Bytes;
 use vestibule_protocol::time::Timestamp;
+use vestibule_protocol::token_key::PublishedTokenKey;
 use vestibule_tokens::IssuerKeysDocument;
 
-use crate::authentication_service::{intermediate_under, root_of, validity_of};
+use crate::authentication_service::{is_revoked, root_of, validity_of};
 use crate::queuing_service::is_in_use;
 use crate::{PublicItem, SecretDocumentJson};
 
@@ -22,6 +23,30 @@ pub enum SuccessionError {
         what: &'static str,
         /// Why.
         reason: String,
+    },
+    /// The functions that read it would stop.
+    #[error("{what} is of no use: {reason}")]
+    Unusable {
+        /// The file's name without its ending.
+        what: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// A secret and the item that publishes it would not be of each other.
+    #[error("{what} does not belong to its secret: {reason}")]
+    Disagreement {
+        /// The item's file's name without its ending.
+        what: &'static str,
+        /// How.
+        reason: &'static str,
+    },
+    /// An item without its secret, or the other way round.
+    #[error("{there} alone is of no use: {missing} is neither here nor in the deployment")]
+    Alone {
+        /// The file's name without its ending.
+        there: &'static str,
+        /// What else is wanted.
+        missing: String,
     },
     /// What is there is needed for as long as the deployment lives.
     #[error("the deployment has another {0} already, and what was made under it would be lost")]
@@ -55,7 +80,10 @@ pub(crate) fn check_secret(
             }
             let is_kept = |bytes: &Bytes| next.intermediates.iter().any(|kept| kept.credential == *bytes);
             let is_over = |bytes: &Bytes| validity_of(bytes).is_some_and(|validity| validity.not_after <= now);
-            let is_revoked = |bytes: &Bytes| is_revoked(bytes, &present.as_credential, credentials);
+            let revoked =
+                credentials.and_then(public_credentials::read_item).map(|published| published.revoked_fingerprints);
+            let (revoked, root) = (revoked.unwrap_or_default(), root_of(&present.as_credential).ok());
+            let is_revoked = |bytes: &Bytes| root.as_ref().is_some_and(|root| is_revoked(bytes, root, &revoked));
             let mut present_ones = present.intermediates.iter().map(|intermediate| &intermediate.credential);
             match present_ones.all(|bytes| is_kept(bytes) || is_over(bytes) || is_revoked(bytes)) {
                 true => Ok(()),
@@ -75,9 +103,16 @@ pub(crate) fn check_secret(
     }
 }
 
-/// Checks that a public item may be replaced.
-pub(crate) fn check_item(kind: PublicItem, present: &Item, next: &Item, now: Timestamp) -> Result<(), SuccessionError> {
-    let what = kind.file_name().trim_end_matches(".json");
+/// Checks that a public item may be replaced. `secret` is the document it belongs to: a key of which that knows nothing, after
+/// two operators crossed each other, may go.
+pub(crate) fn check_item(
+    kind: PublicItem,
+    present: &Item,
+    next: &Item,
+    secret: Option<&str>,
+    now: Timestamp,
+) -> Result<(), SuccessionError> {
+    let what = kind.what();
     let unreadable = |whose: &str| SuccessionError::Unreadable { what, reason: format!("{whose} is not such an item") };
     let (theirs, ours) = (|| unreadable("the one in the table"), || unreadable("the new one"));
     let lost = match kind {
@@ -104,16 +139,12 @@ pub(crate) fn check_item(kind: PublicItem, present: &Item, next: &Item, now: Tim
         PublicItem::TokenKeys => {
             let present = public_keys::read_token_keys_item(present).ok_or_else(theirs)?;
             let next = public_keys::read_token_keys_item(next).ok_or_else(ours)?;
-            let mut in_use = present.iter().filter(|key| now < key.validity.not_after);
+            let own = secret.and_then(|json| read_document::<IssuerKeysDocument>(json).ok());
+            let own = own.map(|document| document.published());
+            let is_usable = |key: &PublishedTokenKey| own.as_ref().is_none_or(|own| own.contains(key));
+            let mut in_use = present.iter().filter(|key| now < key.validity.not_after && is_usable(key));
             (!in_use.all(|key| next.contains(key))).then_some("a key whose tokens are good")
         }
     };
     lost.map_or(Ok(()), |lost| Err(SuccessionError::Lost { what, lost }))
-}
-
-/// Whether an intermediate of this root is among what `credentials` revokes.
-fn is_revoked(intermediate: &Bytes, root: &Bytes, credentials: Option<&Item>) -> bool {
-    let fingerprint = || Some(intermediate_under(intermediate, &root_of(root).ok()?).ok()?.fingerprint());
-    let revoked = credentials.and_then(public_credentials::read_item).map(|published| published.revoked_fingerprints);
-    fingerprint().zip(revoked).is_some_and(|(one, revoked)| revoked.iter().any(|other| other.0 == one.as_bytes()))
 }

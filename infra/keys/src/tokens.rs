@@ -9,11 +9,11 @@ use vestibule_protocol::token_key::PublishedTokenKey;
 use vestibule_tokens::{IssuerKeysDocument, RotationError};
 
 use crate::SecretDocumentJson;
+use crate::inventory::date;
 
 /// The issuer's keys: for its secret, and for everybody.
 ///
-/// The public ones go first wherever both are replaced. A new key begins later, so that by then every function and client
-/// has had time to learn of it.
+/// The secret goes first wherever both are replaced (decision 85): what is published is asked for.
 pub struct TokenIssuerKeys {
     /// The secret document.
     pub secret: SecretDocumentJson,
@@ -27,9 +27,12 @@ pub enum TokenRotationError {
     /// What was given as the secret document is none.
     #[error("{0}")]
     Unreadable(String),
-    /// It is too early.
-    #[error(transparent)]
-    Rotation(#[from] RotationError),
+    /// There are two already. A third would divide the crowd, and to drop the older one would take tokens from clients.
+    #[error("two token keys are in use until {}: rotate after that", date(*.until))]
+    TwoInUse {
+        /// When the older one ends.
+        until: Timestamp,
+    },
 }
 
 impl TokenIssuerKeys {
@@ -49,8 +52,22 @@ impl TokenIssuerKeys {
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<Self, TokenRotationError> {
         let mut document = read_document::<IssuerKeysDocument>(secret).map_err(TokenRotationError::Unreadable)?;
-        document.rotate(now, rng)?;
+        let two_in_use = |RotationError::TwoInUse { until }| TokenRotationError::TwoInUse { until };
+        document.rotate(now, rng).map_err(two_in_use)?;
         Ok(Self::of(document))
+    }
+
+    /// The keys in the secret document as they are, if `item` does not publish all that are in use: an upload was interrupted
+    /// between the two.
+    ///
+    /// # Errors
+    /// [`TokenRotationError::Unreadable`].
+    pub fn unpublished(secret: &str, item: Option<&Item>, now: Timestamp) -> Result<Option<Self>, TokenRotationError> {
+        let keys = Self::of(read_document::<IssuerKeysDocument>(secret).map_err(TokenRotationError::Unreadable)?);
+        let published = item.and_then(public_keys::read_token_keys_item).unwrap_or_default();
+        let lacks = |key: &PublishedTokenKey| now < key.validity.not_after && !published.contains(key);
+        let is_lacking = keys.public_keys.iter().any(lacks);
+        Ok(is_lacking.then_some(keys))
     }
 
     /// Does the same if it is time: half of the newest key's days are over.

@@ -44,7 +44,9 @@ impl Operator {
     pub fn described_stack(&self) -> Value {
         let output = |(key, value): (&String, &String)| json!({"OutputKey": key, "OutputValue": value});
         let outputs: Vec<Value> = self.template.outputs.iter().map(output).collect();
-        json!({"Stacks": [{"StackName": "vestibule-local", "Outputs": outputs}]})
+        let parameter = |(key, value): (&String, &String)| json!({"ParameterKey": key, "ParameterValue": value});
+        let parameters: Vec<Value> = self.template.parameters.iter().map(parameter).collect();
+        json!({"Stacks": [{"StackName": "vestibule-local", "Parameters": parameters, "Outputs": outputs}]})
     }
 
     /// The value of a parameter of the template.

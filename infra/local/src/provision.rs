@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use rand::{CryptoRng, RngCore};
+use vestibule_backend::dynamodb::Item;
 use vestibule_keys::{Deployment, QueuingServiceKeys, RootDocument, SecretDocumentJson, TokenIssuerKeys};
 use vestibule_protocol::name::Domain;
 use zeroize::Zeroizing;
@@ -53,29 +54,37 @@ pub async fn provision(
         // One from before there was a rendezvous service.
         put_secrets(operator, &[vestibule_keys::rendezvous_service_secret(rng)])?;
     }
-    if let Some(keys) = due_token_issuer(operator, rng)? {
+    if let Some(keys) = due_token_issuer(operator, rng).await? {
         put_token_issuer(operator, &keys).await?;
     }
     Ok(())
 }
 
-/// The keys of the issuer of tokens, if there are none yet, or if it is time for another one.
-fn due_token_issuer(
+/// The keys of the issuer of tokens, if there are none yet, if it is time for another one, or if a start was interrupted
+/// before it published them.
+async fn due_token_issuer(
     operator: &Operator,
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Result<Option<TokenIssuerKeys>, Box<dyn Error + Send + Sync>> {
     let now = operator.clock().now();
     match operator.secrets().document("TokensSecret") {
-        Some(document) => Ok(TokenIssuerKeys::rotate_if_due(&document, now, rng)?),
+        Some(document) => {
+            let items = operator.items("QsTable").await?;
+            let published = items.iter().find(|item| item["pk"]["S"] == "KEYS" && item["sk"]["S"] == "TOKEN_KEYS");
+            let published = published.and_then(Item::from_dynamodb_json);
+            match TokenIssuerKeys::rotate_if_due(&document, now, rng)? {
+                Some(keys) => Ok(Some(keys)),
+                None => Ok(TokenIssuerKeys::unpublished(&document, published.as_ref(), now)?),
+            }
+        }
         // A state directory from before there were tokens.
         None => Ok(Some(TokenIssuerKeys::generate(now, rng))),
     }
 }
 
-/// The public keys come first: one that is published before it is used does no harm.
 async fn put_token_issuer(operator: &Operator, keys: &TokenIssuerKeys) -> Result<(), Box<dyn Error + Send + Sync>> {
-    operator.put_item("QsTable", keys.public_keys_item().to_dynamodb_json()).await?;
-    Ok(put_secrets(operator, std::slice::from_ref(&keys.secret))?)
+    put_secrets(operator, std::slice::from_ref(&keys.secret))?;
+    Ok(operator.put_item("QsTable", keys.public_keys_item().to_dynamodb_json()).await?)
 }
 
 async fn put_queuing_service(

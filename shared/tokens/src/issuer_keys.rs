@@ -100,8 +100,8 @@ impl IssuerKeysDocument {
         Self { keys: vec![IssuerKeyDocument::generate(now.start_of_day(), rng)] }
     }
 
-    /// Adds a fresh key that takes over in two days, and drops those that have ended. To be published before it is used:
-    /// first the public keys at the queuing service, then this document.
+    /// Adds a fresh key that takes over in two days, and drops those that have ended. If no key outlasts the beginning of the
+    /// new one by a day, it begins today. This document is put in place first, what is published after it (decision 85).
     ///
     /// # Errors
     /// [`RotationError`]; the keys are then as before.
@@ -112,9 +112,12 @@ impl IssuerKeysDocument {
             return Err(RotationError::TwoInUse { until });
         }
         self.keys.retain(|key| now < key.validity.not_after);
-        // Without a key that is valid nobody gets tokens: there is nothing to wait for.
-        let notice_days = if self.keys.is_empty() { 0 } else { NOTICE_DAYS };
-        let not_before = now.start_of_day().saturating_add(DAY * notice_days);
+        // Without a key that is valid nobody gets tokens: there is nothing to wait for, and no gap must be left.
+        let in_two_days = now.start_of_day().saturating_add(DAY * NOTICE_DAYS);
+        let outlasts = |key: &IssuerKeyDocument| {
+            key.validity.contains(now) && in_two_days.saturating_add(DAY) <= key.validity.not_after
+        };
+        let not_before = if self.keys.iter().any(outlasts) { in_two_days } else { now.start_of_day() };
         let fresh = loop {
             let fresh = IssuerKeyDocument::generate(not_before, rng);
             if self.keys.iter().all(|key| key.key_id.0.last() != fresh.key_id.0.last()) {
@@ -226,6 +229,19 @@ mod tests {
         document.rotate(days_later(100), rng).unwrap();
         assert_eq!(document.keys.len(), 1);
         assert!(document.published()[0].validity.contains(days_later(100)));
+    }
+
+    #[test]
+    fn a_rotation_in_the_last_days_leaves_no_gap() {
+        for days in 50..56 {
+            let rng = &mut StdRng::seed_from_u64(5);
+            let mut document = IssuerKeysDocument::generate(NOW, rng);
+            document.rotate(days_later(days), rng).unwrap();
+            let [next, last] = &document.published()[..] else { panic!("there are two") };
+            let begins = if days <= 53 { days_later(days + 2) } else { days_later(days) };
+            assert_eq!(next.validity.not_before, begins.start_of_day());
+            assert!(next.validity.not_before < last.validity.not_after);
+        }
     }
 
     #[test]

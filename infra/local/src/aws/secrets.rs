@@ -13,16 +13,29 @@ use super::answer::Answer;
 use crate::private_file;
 use crate::template::Secret;
 
+/// The stage of the document that `GetSecretValue` answers.
+const CURRENT_STAGE: &str = "AWSCURRENT";
+
 /// The secrets of the template. Some may have no document yet.
 pub struct Secrets {
     declared: Vec<Secret>,
     file: Option<PathBuf>,
     documents: Mutex<BTreeMap<String, Zeroizing<String>>>,
+    versions: Mutex<Versions>,
+}
+
+/// What tells one document of a secret from the next, and documents that wait for the stage `AWSCURRENT`. In memory only: who
+/// replaces a secret begins with what it reads.
+#[derive(Default)]
+struct Versions {
+    count: u64,
+    current: BTreeMap<String, u64>,
+    waiting: BTreeMap<String, Vec<(u64, Zeroizing<String>)>>,
 }
 
 impl Secrets {
     pub(crate) fn in_memory(declared: Vec<Secret>, documents: BTreeMap<String, Zeroizing<String>>) -> Self {
-        Self { declared, file: None, documents: Mutex::new(documents) }
+        Self { declared, file: None, documents: Mutex::new(documents), versions: Mutex::default() }
     }
 
     pub(crate) fn in_file(declared: Vec<Secret>, file: &Path) -> io::Result<Self> {
@@ -32,7 +45,7 @@ impl Secrets {
             Err(error) => return Err(error),
         };
         let documents = documents.into_iter().map(|(name, document)| (name, Zeroizing::new(document))).collect();
-        Ok(Self { declared, file: Some(file.to_owned()), documents: Mutex::new(documents) })
+        Ok(Self { declared, file: Some(file.to_owned()), documents: Mutex::new(documents), versions: Mutex::default() })
     }
 
     /// Whether the secret of this logical id has a document.
@@ -62,32 +75,81 @@ impl Secrets {
             private_file::replace(file, &Zeroizing::new(serde_json::to_vec(&content)?))?;
         }
         *documents = changed;
+        let mut versions = self.versions();
+        versions.count += 1;
+        let version = versions.count;
+        versions.current.insert(logical_id.to_owned(), version);
         Ok(())
     }
 
     /// Answers a call as Secrets Manager does.
     pub(crate) fn answer(&self, operation: &str, body: &Value) -> Answer {
-        let not_found = |message: &str| Answer::error(400, "ResourceNotFoundException", message);
         let id = body.get("SecretId").and_then(Value::as_str);
         let Some(secret) = self.declared.iter().find(|secret| Some(secret.arn.as_str()) == id) else {
             return not_found("Secrets Manager can't find the specified secret.");
         };
-        let mut described = json!({"ARN": secret.arn, "Name": secret.logical_id, "VersionStages": ["AWSCURRENT"]});
-        match (operation, body.get("SecretString").and_then(Value::as_str)) {
-            ("GetSecretValue", None) => {
+        match operation {
+            "GetSecretValue" => {
                 let documents = self.documents();
                 let Some(document) = documents.get(&secret.logical_id) else {
                     let missing = "Secrets Manager can't find the specified secret value for staging label: AWSCURRENT";
                     return not_found(missing);
                 };
+                let mut described = described(secret, self.versions().current(&secret.logical_id), CURRENT_STAGE);
                 described["SecretString"] = json!(document.as_str());
                 Answer::ok(&described)
             }
-            ("PutSecretValue", Some(document)) => match self.put(&secret.logical_id, document) {
-                Ok(()) => Answer::ok(&described),
-                Err(error) => Answer::error(500, "InternalServiceError", &error.to_string()),
-            },
-            _ => Answer::error(400, "UnknownOperationException", "the local cloud gets and puts whole documents only"),
+            "PutSecretValue" => self.answer_put(secret, body),
+            "UpdateSecretVersionStage" => self.answer_stage(secret, body),
+            _ => {
+                Answer::error(400, "UnknownOperationException", "the local cloud gets, puts and stages documents only")
+            }
+        }
+    }
+
+    /// A document without the stage `AWSCURRENT` waits for it.
+    fn answer_put(&self, secret: &Secret, body: &Value) -> Answer {
+        let Some(document) = body.get("SecretString").and_then(Value::as_str) else {
+            return invalid("the local cloud puts strings only");
+        };
+        let stage = body["VersionStages"][0].as_str().unwrap_or(CURRENT_STAGE);
+        if stage != CURRENT_STAGE {
+            let mut versions = self.versions();
+            versions.count += 1;
+            let version = versions.count;
+            let waiting = versions.waiting.entry(secret.logical_id.clone()).or_default();
+            waiting.push((version, Zeroizing::new(document.to_owned())));
+            return Answer::ok(&described(secret, version, stage));
+        }
+        match self.put(&secret.logical_id, document) {
+            Ok(()) => Answer::ok(&described(secret, self.versions().current(&secret.logical_id), stage)),
+            Err(error) => Answer::error(500, "InternalServiceError", &error.to_string()),
+        }
+    }
+
+    /// Moves the stage `AWSCURRENT` to the document that waits, from exactly the version that the caller names.
+    fn answer_stage(&self, secret: &Secret, body: &Value) -> Answer {
+        if body["VersionStage"] != CURRENT_STAGE {
+            return invalid("the local cloud moves the stage AWSCURRENT only");
+        }
+        let document = {
+            let (documents, mut versions) = (self.documents(), self.versions());
+            let has_current = documents.contains_key(&secret.logical_id);
+            let current = has_current.then(|| json!(version_id(versions.current(&secret.logical_id))));
+            if current.unwrap_or_default() != body["RemoveFromVersionId"] {
+                return invalid("the stage AWSCURRENT is at another version");
+            }
+            // One of those that wait is taken, and the others are too late.
+            let waiting = versions.waiting.remove(&secret.logical_id).unwrap_or_default();
+            let is_meant = |(version, _): &(u64, _)| body["MoveToVersionId"] == version_id(*version);
+            let Some((_, document)) = waiting.into_iter().find(is_meant) else {
+                return not_found("Secrets Manager can't find the specified secret version.");
+            };
+            document
+        };
+        match self.put(&secret.logical_id, &document) {
+            Ok(()) => Answer::ok(&json!({"ARN": secret.arn, "Name": secret.logical_id})),
+            Err(error) => Answer::error(500, "InternalServiceError", &error.to_string()),
         }
     }
 
@@ -96,9 +158,35 @@ impl Secrets {
         self.documents().clone()
     }
 
+    fn versions(&self) -> MutexGuard<'_, Versions> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn documents(&self) -> MutexGuard<'_, BTreeMap<String, Zeroizing<String>>> {
         self.documents.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Versions {
+    fn current(&self, logical_id: &str) -> u64 {
+        self.current.get(logical_id).copied().unwrap_or_default()
+    }
+}
+
+fn version_id(version: u64) -> String {
+    format!("{version:032}")
+}
+
+fn described(secret: &Secret, version: u64, stage: &str) -> Value {
+    json!({"ARN": secret.arn, "Name": secret.logical_id, "VersionId": version_id(version), "VersionStages": [stage]})
+}
+
+fn not_found(message: &str) -> Answer {
+    Answer::error(400, "ResourceNotFoundException", message)
+}
+
+fn invalid(message: &str) -> Answer {
+    Answer::error(400, "InvalidParameterException", message)
 }
 
 impl fmt::Debug for Secrets {
