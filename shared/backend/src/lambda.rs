@@ -58,7 +58,7 @@ type Answering<'a, Answer> = Pin<Box<dyn Future<Output = Result<Answer, lambda_r
 /// [`StartError`].
 pub async fn event_handler<F: HttpFunction>(environment: Environment) -> Result<EventHandler, StartError> {
     let function = Arc::new(F::start(&environment).await?);
-    let log = outcome_log(&environment)?;
+    let log = outcome_log(&environment);
     Ok(Arc::new(move |event| {
         let (function, log) = (Arc::clone(&function), log.clone());
         Box::pin(async move {
@@ -76,7 +76,7 @@ pub async fn websocket_event_handler<F: WebSocketFunction>(
     environment: Environment,
 ) -> Result<EventHandler, StartError> {
     let function = Arc::new(F::start(&environment).await?);
-    let log = outcome_log(&environment)?;
+    let log = outcome_log(&environment);
     Ok(Arc::new(move |event| {
         let (function, log) = (Arc::clone(&function), log.clone());
         Box::pin(async move {
@@ -86,9 +86,9 @@ pub async fn websocket_event_handler<F: WebSocketFunction>(
     }))
 }
 
-/// Where a function of a local cloud logs.
-fn outcome_log(environment: &Environment) -> Result<OutcomeLog, StartError> {
-    Ok(OutcomeLog::Process { stage: environment.variable("STAGE")?.to_owned() })
+/// Where a function of a local cloud logs, whose deployment need not have a name.
+fn outcome_log(environment: &Environment) -> OutcomeLog {
+    OutcomeLog::Process { stage: environment.variable("STAGE").unwrap_or_default().to_owned() }
 }
 
 /// The `main` of a function: runs `F` on Lambda's runtime until Lambda ends the process.
