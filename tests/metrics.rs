@@ -54,16 +54,17 @@ async fn a_login_at_the_authentication_service_is_counted_once_for_each_proof() 
     cloud.confirm(&laptop).await;
     let right = phone.log_in(cloud, removal_of(&laptop)).await;
     assert_eq!(watched.measured("as-initiate-login"), ["Logins.opened=1"]);
-    let changes: [(fn(&mut LoginProof), u16); 4] = [
-        (|login| login.ke3.0[0] ^= 1, 403),
-        (|login| login.ke3.0.clear(), 400),
-        (|login| login.sealed_login.0.clear(), 403),
-        (|_| (), 200),
-    ];
-    for (change, status) in changes {
+    let with = |change: fn(&mut LoginProof)| {
         let mut login = right.clone();
         change(&mut login);
-        let call = phone.removing_call(cloud, &laptop, Some(login));
+        phone.removing_call(cloud, &laptop, Some(login))
+    };
+    for (call, status) in [
+        (with(|login| login.ke3.0[0] ^= 1), 403),
+        (with(|login| login.ke3.0.clear()), 400),
+        (with(|login| login.sealed_login.0.clear()), 403),
+        (with(|_| ()), 200),
+    ] {
         assert_eq!(cloud.send(&call).await.status, status);
     }
     let expected = ["password-refused", "invalid-opaque-message", "login-invalid", "finished"];

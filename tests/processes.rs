@@ -82,8 +82,8 @@ impl Deployment {
         output.expect("the binary can be run")
     }
 
-    /// Has a function handle one event that it is given at a port of this test, to which these of its variables lead: what it
-    /// wrote, and what it asked for there.
+    /// Has a function handle one event that it is given at a port of this test, to which these of its variables lead:
+    /// what it wrote, and what it asked for there.
     async fn handle(&self, function: &str, event: &str, leading_here: &[&str]) -> (Output, Vec<&'static str>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("it has an address"));

@@ -113,8 +113,8 @@ impl<D: SecretDocument> Secret<D> {
         Ok(Self { client, arn, domain, clock, current })
     }
 
-    /// The secret as it is now. A document that cannot be read again, or is unusable, leaves the one before in place. How long
-    /// it is still good for is measured.
+    /// The secret as it is now. A document that cannot be read again, or is unusable, leaves the one before in place. How
+    /// long it is still good for is measured.
     pub async fn current(&self) -> Arc<D::Secret> {
         let secret = self.current_unmeasured().await;
         let now = self.clock.now();

@@ -7,8 +7,8 @@ use vestibule_protocol::problem::{Problem, ProblemType};
 
 use crate::metrics::{self, Metric};
 
-/// Finishes the login of a session with the client's `KE3` (64 bytes), and only then opens its request. What comes of the login is
-/// counted.
+/// Finishes the login of a session with the client's `KE3` (64 bytes), and only then opens its request. What comes of the
+/// login is counted.
 ///
 /// # Errors
 /// [`ProblemType::PasswordRefused`], [`ProblemType::InvalidOpaqueMessage`], or, after a login that is good,

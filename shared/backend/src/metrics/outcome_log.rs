@@ -250,7 +250,8 @@ mod tests {
         };
         let first = json!({
             "timestamp": "2027-01-15T08:00:59Z", "level": "INFO", "message": "answered",
-            "function": "qs-claim-key-packages", "outcome": "ok", "milliseconds": 20, "_aws": aws("Tokens"), "Outcome": "redeemed", "Service": "qs", "Stage": "beta", "Tokens": 1,
+            "function": "qs-claim-key-packages", "outcome": "ok", "milliseconds": 20, "_aws": aws("Tokens"),
+            "Outcome": "redeemed", "Service": "qs", "Stage": "beta", "Tokens": 1,
         });
         assert_eq!(lines(&answered, "beta", NOW), [first, further("claimed", 2), further("last-resort", 1)]);
     }
