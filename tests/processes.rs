@@ -3,13 +3,19 @@
 //! Every other test runs through processes too if `VESTIBULE_FUNCTIONS` says where the binaries are; these only then.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use rand::rngs::OsRng;
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use vestibule_local::template::{Function, TEMPLATE, Template};
 use vestibule_local::{InvocationError, LocalCloud};
+use vestibule_protocol::time::Timestamp;
 use vestibule_tests::functions_directory;
 
 /// Whose secret is put in place of a function's own: all have another purpose than any other.
@@ -76,9 +82,80 @@ impl Deployment {
         output.expect("the binary can be run")
     }
 
+    /// Has a function handle one event that it is given at a port of this test, to which these of its variables lead:
+    /// what it wrote, and what it asked for there.
+    async fn handle(&self, function: &str, event: &str, leading_here: &[&str]) -> (Output, Vec<&'static str>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("it has an address"));
+        let mut environment = self.environment(function);
+        environment.extend(leading_here.iter().map(|variable| ((*variable).to_owned(), url.clone())));
+        let mut command = Command::new(self.directory.join(function));
+        command.env_clear().envs(environment).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().expect("the binary can be run");
+        let requests = tokio::time::timeout(Duration::from_secs(60), serve_one_event(listener, event)).await;
+        process.kill().expect("it waits for another event");
+        let output = process.wait_with_output().expect("it has ended");
+        let requests = requests.unwrap_or_else(|_| panic!("{function} handles no event: {output:?}"));
+        (output, requests)
+    }
+
     /// Runs a function that cannot start, and gives back why not.
     async fn reason(&self, function: &str, environment: BTreeMap<String, String>) -> String {
         reason(function, &self.run(function, environment).await)
+    }
+}
+
+/// Is a Runtime API that has one event, and a DynamoDB that is well and empty. Gives the requests in the order of their
+/// coming, up to the one for a second event.
+async fn serve_one_event(listener: TcpListener, event: &str) -> Vec<&'static str> {
+    let (requests, mut order) = mpsc::unbounded_channel();
+    let event = event.to_owned();
+    let serving = async move {
+        loop {
+            let (stream, _) = listener.accept().await.expect("the port is open");
+            tokio::spawn(serve_connection(BufReader::new(stream), event.clone(), requests.clone()));
+        }
+    };
+    let listening = async {
+        let mut seen = Vec::new();
+        while seen.iter().filter(|request| **request == "GET …/next").count() < 2 {
+            seen.extend(order.recv().await);
+        }
+        seen
+    };
+    tokio::select! {
+        () = serving => unreachable!("it serves for ever"),
+        seen = listening => seen,
+    }
+}
+
+async fn serve_connection(
+    mut stream: BufReader<TcpStream>,
+    event: String,
+    requests: mpsc::UnboundedSender<&'static str>,
+) -> io::Result<()> {
+    loop {
+        let (mut head, mut length) = (String::new(), 0);
+        while stream.read_line(&mut head).await? > 2 {
+            let line = head.lines().next_back().unwrap_or_default().to_lowercase();
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().expect("a length");
+            }
+        }
+        stream.read_exact(&mut vec![0; length]).await?;
+        let (request, answer) = match head.lines().next().unwrap_or_default() {
+            "" => return Ok(()),
+            "POST / HTTP/1.1" => ("POST /", "{}"),
+            "GET /ping HTTP/1.1" => ("GET /ping", "healthy"),
+            line if line.ends_with("/next HTTP/1.1") => ("GET …/next", event.as_str()),
+            line if line.ends_with("/response HTTP/1.1") => ("POST …/response", "{}"),
+            line => panic!("{line}"),
+        };
+        let _ = requests.send(request);
+        let headers = "lambda-runtime-aws-request-id: one\r\nlambda-runtime-deadline-ms: 4102444800000\r\n\
+                       lambda-runtime-invoked-function-arn: arn\r\ncontent-type: application/json";
+        let answer = format!("HTTP/1.1 200 OK\r\n{headers}\r\ncontent-length: {}\r\n\r\n{answer}", answer.len());
+        stream.write_all(answer.as_bytes()).await?;
     }
 }
 
@@ -164,6 +241,44 @@ async fn a_deployment_without_secrets_answers_nothing() {
     let error = cloud.invoke("as-initiate-registration", Value::Null).await.unwrap_err();
     let InvocationError::Failed(reason) = error else { panic!("{error}") };
     assert!(reason.contains("the secret named by AS_SIGNING_SECRET could not be read"), "{reason}");
+}
+
+/// A function without secrets and one with some, and an event for each.
+const EVENTS: [(&str, &str); 2] = [
+    ("as-get-credentials", include_str!("../docs/events/http-get.json")),
+    ("rs-create", include_str!("../docs/events/http-post.json")),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_opens_its_connection_to_dynamodb_before_it_asks_for_an_event() {
+    let Some(deployment) = Deployment::new().await else { return };
+    for (function, event) in EVENTS {
+        let leading_here = ["AWS_LAMBDA_RUNTIME_API", "AWS_ENDPOINT_URL_DYNAMODB"];
+        let (_, requests) = deployment.handle(function, event, &leading_here).await;
+        assert!(requests.starts_with(&["GET /ping", "GET …/next"]), "{function}: {requests:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_logs_what_cloudwatch_reads_as_metrics() {
+    let Some(deployment) = Deployment::new().await else { return };
+    let (function, event) = EVENTS[1];
+    let (output, requests) = deployment.handle(function, event, &["AWS_LAMBDA_RUNTIME_API"]).await;
+    assert_eq!(requests, ["GET …/next", "POST …/response", "GET …/next"]);
+    let lines = String::from_utf8(output.stdout).expect("it logs text");
+    let before = Timestamp::now().saturating_sub(Duration::from_secs(60));
+    let line: Value = serde_json::from_str(lines.trim()).expect("it logs one line of JSON");
+    let logged_at = line["_aws"]["Timestamp"].as_u64().expect("milliseconds") / 1000;
+    assert!(before.seconds() < logged_at, "{line}");
+    assert_eq!(line["timestamp"], Timestamp::from_seconds(logged_at).rfc_3339().to_string(), "{line}");
+    assert_eq!((&line["level"], &line["function"], &line["outcome"]), (&"INFO".into(), &function.into(), &"ok".into()));
+    assert_eq!((&line["Links"], &line["Outcome"], &line["Service"]), (&1.into(), &"begun".into(), &"rs".into()));
+    assert_eq!(line["Stage"], deployment.environment(function)["STAGE"]);
+    let directive = json!({
+        "Namespace": "Vestibule", "Dimensions": [["Outcome", "Service", "Stage"]],
+        "Metrics": [{"Name": "Links", "Unit": "Count"}],
+    });
+    assert_eq!(line["_aws"]["CloudWatchMetrics"], json!([directive]));
 }
 
 #[test]

@@ -6,14 +6,13 @@
 mod operations;
 
 use operations::UseOfSession;
-use vestibule_backend::key_server::{AuditLog, SessionUse, Sessions, StorageKeyChange, StorageKeyItem};
+use vestibule_backend::key_server::{AuditLog, SessionUse, Sessions, StorageKeyChange, StorageKeyItem, finish_login};
 use vestibule_backend::secret::{SealingKsDocument, Secret};
 use vestibule_backend::{Clock, EndpointRequest, Environment, HttpFunction, StartError};
 use vestibule_protocol::endpoint::{UseSession, UseSessionRequest, UseSessionResponse};
-use vestibule_protocol::key_server::{ReceivedRequest, RequestOperation, ServerSessionError};
+use vestibule_protocol::key_server::{ReceivedRequest, RequestOperation};
 use vestibule_protocol::name::UserName;
-use vestibule_protocol::opaque::OpaqueError;
-use vestibule_protocol::problem::{Problem, ProblemType};
+use vestibule_protocol::problem::Problem;
 
 /// The function.
 pub struct KsUseSession {
@@ -49,7 +48,7 @@ impl HttpFunction for KsUseSession {
 
         let sealing = self.sealing.current().await;
         let session = item.open(&sealing.sealing_keys, user_name, session_id, now)?;
-        let received = session.receive(ke3, sealed_request).map_err(session_problem)?;
+        let received = finish_login(&session, ke3, sealed_request)?;
         let request_hash = request.body_hash;
         let storage_key = storage_key.as_ref();
         let use_of_session = UseOfSession { user_name, session_id, request_hash, storage_key, now };
@@ -104,15 +103,4 @@ impl KsUseSession {
             tracing::warn!("entries of a deleted audit log are left to expire");
         }
     }
-}
-
-fn session_problem(error: ServerSessionError) -> Problem {
-    let (problem_type, detail) = match error {
-        ServerSessionError::Opaque(OpaqueError::NotAuthenticated) => {
-            (ProblemType::PasswordRefused, "ke3 does not prove that the password is known".to_owned())
-        }
-        ServerSessionError::Channel(error) => (ProblemType::SessionRequestInvalid, error.to_string()),
-        error => (ProblemType::InvalidOpaqueMessage, error.to_string()),
-    };
-    Problem::new(problem_type, detail)
 }

@@ -13,14 +13,17 @@ pub fn text(environment: &BTreeMap<String, String>) -> String {
     environment.iter().map(|(name, value)| format!("{name}={value}\n")).collect()
 }
 
-/// Writes it to a file that only its owner can read: whoever has the access key in it may do what the functions may.
+/// Writes it to a file that only its owner can read: whoever has the access key in it may do what the functions may. Its
+/// directory is made if there is none, and then is its owner's alone too.
 ///
 /// # Errors
-/// If the file cannot be written; it is then as it was.
+/// If the file, which the error names, cannot be written; it is then as it was.
 pub fn write(file: &Path, environment: &BTreeMap<String, String>) -> io::Result<()> {
     // A name alone is in the current directory, which has no name there.
     let file = if file.parent() == Some(Path::new("")) { Path::new(".").join(file) } else { file.to_owned() };
-    private_file::replace(&file, Zeroizing::new(text(environment)).as_bytes())
+    let written = file.parent().map_or(Ok(()), private_file::create_directory);
+    let written = written.and_then(|()| private_file::replace(&file, Zeroizing::new(text(environment)).as_bytes()));
+    written.map_err(|error| io::Error::new(error.kind(), format!("{} cannot be written: {error}", file.display())))
 }
 
 #[cfg(test)]
@@ -43,8 +46,20 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
 
         let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("functions.env");
+        let file = directory.path().join("made/functions.env");
         write(&file, &BTreeMap::new()).unwrap();
-        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let mode = |file: &Path| file.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        for below in ["functions.env", "further/functions.env"].map(|below| file.join(below)) {
+            let error = write(&below, &BTreeMap::new()).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{} cannot be written: ", below.display())), "{error}");
+        }
     }
 }

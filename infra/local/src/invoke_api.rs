@@ -23,21 +23,26 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A client of an Invoke API.
 pub(crate) struct InvokeApi {
     base_url: String,
+    /// The URL without its path, which may be a secret.
+    shown_url: String,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
 impl InvokeApi {
-    /// The API at a URL such as `http://127.0.0.1:9000`; nothing if it is none.
+    /// The API at a URL such as `http://127.0.0.1:9000`; nothing if it is none, or on another machine.
     pub(crate) fn at(url: &str) -> Option<Arc<Self>> {
         let base_url = url.trim_end_matches('/').to_owned();
         let uri: Uri = base_url.parse().ok()?;
         // There is neither TLS nor a signature here: this is for Lambda services on this machine.
-        if uri.scheme_str() != Some("http") || uri.host().is_none() || uri.query().is_some() {
+        let is_here = matches!(uri.host()?, "127.0.0.1" | "localhost" | "[::1]");
+        let authority = uri.authority()?;
+        if !is_here || authority.as_str().contains('@') || uri.scheme_str() != Some("http") || uri.query().is_some() {
             return None;
         }
+        let shown_url = format!("http://{authority}");
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        Some(Arc::new(Self { base_url, client: Client::builder(TokioExecutor::new()).build(connector) }))
+        Some(Arc::new(Self { base_url, shown_url, client: Client::builder(TokioExecutor::new()).build(connector) }))
     }
 
     /// Hands events to the function of this name.
@@ -54,8 +59,11 @@ impl InvokeApi {
     async fn invoke(&self, url: &str, event: &Value) -> Result<Value, BoxError> {
         let request = Request::post(url).header(CONTENT_TYPE, "application/json");
         let request = request.body(Full::new(Bytes::from(event.to_string())))?;
-        let unreachable = |_| format!("nothing answers at {}", self.base_url);
-        let response = self.client.request(request).await.map_err(unreachable)?;
+        let failed = |error: hyper_util::client::legacy::Error| match error.is_connect() {
+            true => format!("nothing answers at {}", self.shown_url),
+            false => format!("{} breaks off instead of answering", self.shown_url),
+        };
+        let response = self.client.request(request).await.map_err(failed)?;
         let (parts, body) = response.into_parts();
         let body = body.collect().await?.to_bytes();
         let is_answer = parts.status == StatusCode::OK && !parts.headers.contains_key(FUNCTION_ERROR);
@@ -70,6 +78,6 @@ impl InvokeApi {
 
 impl fmt::Debug for InvokeApi {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("InvokeApi").field("base_url", &self.base_url).finish_non_exhaustive()
+        formatter.debug_struct("InvokeApi").field("url", &self.shown_url).finish_non_exhaustive()
     }
 }

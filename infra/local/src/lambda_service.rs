@@ -31,6 +31,7 @@ use self::sandbox::Sandbox;
 
 /// The functions and the processes they have.
 pub(crate) struct LambdaService {
+    path: String,
     functions: BTreeMap<String, Pool>,
     payload_bytes: usize,
     lifeline: Lifeline,
@@ -61,10 +62,12 @@ struct FunctionError {
 }
 
 impl LambdaService {
-    /// A service of these programs, none of which is started yet. Events are of at most `payload_bytes`.
-    pub(crate) fn new(programs: Vec<Program>, payload_bytes: usize, lifeline: Lifeline) -> Self {
+    /// A service of these programs, none of which is started yet, below a segment of the path that only the local cloud
+    /// knows: others on this machine find the port too. Events are of at most `payload_bytes`.
+    pub(crate) fn new(programs: Vec<Program>, segment: &str, payload_bytes: usize, lifeline: Lifeline) -> Self {
         let pool = |program: Program| (program.name.clone(), Pool { program, idle: Mutex::default() });
-        Self { functions: programs.into_iter().map(pool).collect(), payload_bytes, lifeline }
+        let functions = programs.into_iter().map(pool).collect();
+        Self { path: format!("/{segment}{}", PATH.0), functions, payload_bytes, lifeline }
     }
 
     /// Serves the Invoke API until the local cloud ends.
@@ -79,8 +82,7 @@ impl LambdaService {
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (parts, body) = request.into_parts();
-        let (before, after) = PATH;
-        let name = parts.uri.path().strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+        let name = parts.uri.path().strip_prefix(&self.path).and_then(|rest| rest.strip_suffix(PATH.1));
         let Some(name) = name.filter(|_| parts.method == Method::POST) else {
             return refusal(StatusCode::NOT_FOUND, "UnknownOperationException", "only Invoke is there");
         };

@@ -169,6 +169,11 @@ impl Puppet {
             "fail" => return Err("the puppet was told to fail".into()),
             "panic" => panic!("the puppet was told to panic"),
             "hang" => std::future::pending().await,
+            "put and hang" => {
+                let put = people.put_item().table_name("People").item("pk", text(pk)).item("sk", text("-"));
+                put.send().await?;
+                std::future::pending().await
+            }
             "challenge" => return Ok(json!({"statusCode": 401, "headers": {"www-authenticate": "PrivateToken"}})),
             "answer nonsense" => return Ok(json!({"statusCode": "nonsense"})),
             "answer at length" => "x".repeat(2_000),

@@ -154,7 +154,7 @@ impl Environment {
     /// takes no permission. If that fails, the first request finds out.
     pub(crate) async fn connect_to_dynamodb(&self) {
         let region = self.sdk_config.region().map(Region::as_ref).unwrap_or_default();
-        let url = self.endpoint_url("DYNAMODB").unwrap_or_else(|| format!("https://dynamodb.{region}.amazonaws.com"));
+        let url = self.endpoint_url("DYNAMODB").unwrap_or_else(|| dynamodb_url(region));
         let request = HttpRequest::get(format!("{}/ping", url.trim_end_matches('/')));
         if let (Some(connector), Ok(request)) = (&self.connector, request) {
             // Only when its answer was read to the end is a connection used again.
@@ -233,6 +233,12 @@ impl Environment {
     }
 }
 
+/// Where DynamoDB is in a region. China's regions have a domain of their own.
+fn dynamodb_url(region: &str) -> String {
+    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    format!("https://dynamodb.{region}.{domain}")
+}
+
 /// The name of a function as the SDK takes it, which warns of names with more than 50 characters. Lambda's have up to 64.
 fn app_name(function: &str) -> Option<AppName> {
     let name: String = function.chars().take(50).collect();
@@ -250,7 +256,7 @@ fn unusable(variable: &str, reason: &str) -> StartError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
     use tokio::net::TcpListener;
 
@@ -275,7 +281,7 @@ mod tests {
         requests
     }
 
-    fn environment_at(dynamodb_url: &str) -> Environment {
+    pub(crate) fn environment_at(dynamodb_url: &str) -> Environment {
         let variables = [
             ("AWS_ACCESS_KEY_ID", "id"),
             ("AWS_SECRET_ACCESS_KEY", "key"),
@@ -300,8 +306,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dynamodb_that_is_not_there_delays_nobody() {
-        environment_at("http://127.0.0.1:1").connect_to_dynamodb().await;
+    async fn a_dynamodb_that_never_answers_is_not_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let environment = environment_at(&format!("http://{}", listener.local_addr().unwrap()));
+        let silent = async {
+            let _connection = listener.accept().await.unwrap();
+            std::future::pending::<()>().await
+        };
+        let connecting = tokio::time::timeout(10 * CONNECT_TIMEOUT, environment.connect_to_dynamodb());
+        tokio::select! {
+            () = silent => unreachable!("it is silent for ever"),
+            connected = connecting => connected.unwrap(),
+        }
+    }
+
+    /// The SDK's own rules are the measure.
+    #[tokio::test]
+    async fn the_connection_that_is_opened_is_the_one_that_the_sdk_uses() {
+        use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
+
+        for region in ["us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1", "cn-northwest-1"] {
+            let params = Params::builder().region(region).build().unwrap();
+            let endpoint = DefaultResolver::new().resolve_endpoint(&params).await.unwrap();
+            assert_eq!(dynamodb_url(region), endpoint.url());
+        }
     }
 
     #[test]

@@ -15,11 +15,13 @@
 //! `audit_sequence` and `audit_hash` are the newest entry's.
 
 mod audit_log;
+mod logins;
 mod session_item;
 mod sessions;
 mod storage_keys;
 
 pub use audit_log::AuditLog;
+pub use logins::finish_login;
 pub use session_item::SessionItem;
 pub use sessions::{NewSessions, SessionUse, Sessions, session_superseded, session_unknown, storage_key_exists};
 pub use storage_keys::{StorageKeyChange, StorageKeyItem, StorageKeyRecord};

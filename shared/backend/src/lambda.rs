@@ -1,5 +1,6 @@
 //! How an event reaches a function and its answer goes back, on Lambda and in the local cloud.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::process::ExitCode;
@@ -12,9 +13,12 @@ use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 use tokio::time::Instant;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::prelude::*;
 use vestibule_protocol::endpoint::Endpoint;
 use vestibule_protocol::problem::{Problem, ProblemType};
+use vestibule_protocol::time::Timestamp;
 
 use crate::http::{EndpointRequest, problem_response, success_response};
 use crate::metrics::{self, Answered, OutcomeLog};
@@ -54,11 +58,12 @@ type Answering<'a, Answer> = Pin<Box<dyn Future<Output = Result<Answer, lambda_r
 /// [`StartError`].
 pub async fn event_handler<F: HttpFunction>(environment: Environment) -> Result<EventHandler, StartError> {
     let function = Arc::new(F::start(&environment).await?);
+    let log = outcome_log(&environment);
     Ok(Arc::new(move |event| {
-        let function = Arc::clone(&function);
+        let (function, log) = (Arc::clone(&function), log.clone());
         Box::pin(async move {
             let event: ApiGatewayV2httpRequest = serde_json::from_value(event)?;
-            Ok(serde_json::to_value(answer(&*function, event, &OutcomeLog::Process).await)?)
+            Ok(serde_json::to_value(answer(&*function, event, &log).await)?)
         })
     }))
 }
@@ -71,19 +76,24 @@ pub async fn websocket_event_handler<F: WebSocketFunction>(
     environment: Environment,
 ) -> Result<EventHandler, StartError> {
     let function = Arc::new(F::start(&environment).await?);
+    let log = outcome_log(&environment);
     Ok(Arc::new(move |event| {
-        let function = Arc::clone(&function);
+        let (function, log) = (Arc::clone(&function), log.clone());
         Box::pin(async move {
             let event: ApiGatewayWebsocketProxyRequest = serde_json::from_value(event)?;
-            Ok(serde_json::to_value(answer_websocket(&*function, event, &OutcomeLog::Process).await)?)
+            Ok(serde_json::to_value(answer_websocket(&*function, event, &log).await)?)
         })
     }))
 }
 
+/// Where a function of a local cloud logs, whose deployment need not have a name.
+fn outcome_log(environment: &Environment) -> OutcomeLog {
+    OutcomeLog::Process { stage: environment.variable("STAGE").unwrap_or_default().to_owned() }
+}
+
 /// The `main` of a function: runs `F` on Lambda's runtime until Lambda ends the process.
 pub fn run<F: HttpFunction>() -> ExitCode {
-    run_on_lambda(F::Endpoint::DESCRIPTION.function, async |environment, log| {
-        let function = &F::start(&environment).await.map_err(|error| error.to_string())?;
+    run_on_lambda(F::Endpoint::DESCRIPTION.function, F::start, async |function: &F, log| {
         let service = service_fn(|event: LambdaEvent<ApiGatewayV2httpRequest>| -> Answering<'_, _> {
             Box::pin(async move { Ok(answer(function, event.payload, log).await) })
         });
@@ -93,8 +103,7 @@ pub fn run<F: HttpFunction>() -> ExitCode {
 
 /// The `main` of a function of a WebSocket API: runs `F` on Lambda's runtime until Lambda ends the process.
 pub fn run_websocket<F: WebSocketFunction>() -> ExitCode {
-    run_on_lambda(F::NAME, async |environment, log| {
-        let function = &F::start(&environment).await.map_err(|error| error.to_string())?;
+    run_on_lambda(F::NAME, F::start, async |function: &F, log| {
         let service = service_fn(|event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| -> Answering<'_, _> {
             Box::pin(async move { Ok(answer_websocket(function, event.payload, log).await) })
         });
@@ -102,9 +111,10 @@ pub fn run_websocket<F: WebSocketFunction>() -> ExitCode {
     })
 }
 
-fn run_on_lambda(
+fn run_on_lambda<F>(
     name: &'static str,
-    serve: impl AsyncFnOnce(Environment, &OutcomeLog) -> Result<(), String>,
+    start: impl AsyncFnOnce(&Environment) -> Result<F, StartError>,
+    serve: impl AsyncFnOnce(&F, &OutcomeLog) -> Result<(), String>,
 ) -> ExitCode {
     log_to_lambda();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -112,11 +122,8 @@ fn run_on_lambda(
         runtime.block_on(async {
             let environment = Environment::of_lambda().map_err(|error| error.to_string())?;
             let stage = environment.variable("STAGE").map_err(|error| error.to_string())?.to_owned();
-            // While the function reads its secrets, so that its first request does not wait for a connection.
-            let log = OutcomeLog::CloudWatch { stage };
-            let serving = serve(environment.clone(), &log);
-            let (served, ()) = tokio::join!(serving, environment.connect_to_dynamodb());
-            served
+            let function = ready(&environment, start(&environment)).await.map_err(|error| error.to_string())?;
+            serve(&function, &OutcomeLog::CloudWatch { stage }).await
         })
     });
     match outcome {
@@ -126,6 +133,20 @@ fn run_on_lambda(
             ExitCode::FAILURE
         }
     }
+}
+
+/// Starts a function, and meanwhile opens the connection to DynamoDB that its first request will use. A function that asks
+/// for that request has both; one that cannot start says so at once.
+async fn ready<F>(
+    environment: &Environment,
+    starting: impl Future<Output = Result<F, StartError>>,
+) -> Result<F, StartError> {
+    let connecting = async {
+        environment.connect_to_dynamodb().await;
+        Ok(())
+    };
+    let (function, ()) = tokio::try_join!(starting, connecting)?;
+    Ok(function)
 }
 
 /// Decodes, handles, encodes, and logs.
@@ -189,8 +210,17 @@ async fn logged<T>(
 
 /// Logs as JSON.
 fn log_to_lambda() {
-    let lines = tracing_subscriber::fmt::layer().json().without_time().with_current_span(false);
+    let lines = tracing_subscriber::fmt::layer().json().with_timer(LambdaTime).with_current_span(false);
     tracing_subscriber::registry().with(lines.with_filter(log_filter(log_level()))).init();
+}
+
+/// The time of a line. Lambda takes a line's level only from one with a time, and calls every other one `INFO`.
+struct LambdaTime;
+
+impl FormatTime for LambdaTime {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        write!(writer, "{}", Timestamp::now().rfc_3339())
+    }
 }
 
 /// The level that the environment variable `VESTIBULE_LOG` names; `info` if it names none.
@@ -202,4 +232,66 @@ pub fn log_level() -> LevelFilter {
 /// requests and answers in full, and with them secrets.
 pub fn log_filter(level: LevelFilter) -> Targets {
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("vestibule", level)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready as at_once};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::environment::tests::environment_at;
+
+    async fn listen() -> (TcpListener, Environment) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let environment = environment_at(&format!("http://{}", listener.local_addr().unwrap()));
+        (listener, environment)
+    }
+
+    #[tokio::test]
+    async fn a_function_is_ready_when_its_connection_is_open() {
+        let (listener, environment) = listen().await;
+        let (answer, may_answer) = oneshot::channel();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+            may_answer.await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+        });
+        let mut ready = Box::pin(ready(&environment, at_once(Ok("started"))));
+        tokio::select! {
+            biased;
+            _ = &mut ready => panic!("it did not wait for its connection"),
+            () = tokio::task::yield_now() => answer.send(()).unwrap(),
+        }
+        assert_eq!(ready.await.unwrap(), "started");
+    }
+
+    #[tokio::test]
+    async fn a_function_that_cannot_start_waits_for_no_connection() {
+        let (_listener, environment) = listen().await;
+        let failed = || StartError::MissingVariable("OPAQUE_SECRET".to_owned());
+        let started = tokio::select! {
+            biased;
+            started = ready(&environment, at_once(Err::<(), _>(failed()))) => started,
+            () = tokio::task::yield_now() => panic!("it waited"),
+        };
+        assert_eq!(started.unwrap_err().to_string(), failed().to_string());
+        // Nor does the connection wait for the function.
+        let (listener, environment) = listen().await;
+        tokio::select! {
+            _ = ready(&environment, pending::<Result<(), _>>()) => panic!("it never starts"),
+            connection = listener.accept() => drop(connection.unwrap()),
+        }
+    }
+
+    #[test]
+    fn a_line_of_the_log_begins_with_a_time_that_lambda_understands() {
+        let mut time = String::new();
+        LambdaTime.format_time(&mut Writer::new(&mut time)).unwrap();
+        assert_eq!((time.len(), &time[10..11], &time[19..]), (20, "T", "Z"));
+    }
 }

@@ -18,15 +18,17 @@ pub enum Metric {
     Failures,
     /// How many days the intermediate that lasts longest still has.
     IntermediateDaysLeft,
-    /// KeyPackages: `published`, `claimed`, `last-resort` (used once more).
+    /// KeyPackages: `published` (a publication with n of them counts as n), `claimed`, `last-resort` (used once more).
     KeyPackages,
-    /// Rendezvous of devices: `begun`, `joined`, and how their mailboxes ended.
+    /// Rendezvous of devices: `begun`, `joined`, and how their mailboxes ended, as far as somebody hears of it: a mailbox
+    /// whose time is up counts (`expired`, `lonely`) when the next frame comes to it, and if none comes, it does not.
     Links,
-    /// OPAQUE logins at both services that have them: `opened`, `finished`, or why not.
+    /// OPAQUE logins at both services that have them: `opened` or why not, and, once for each proof that is checked,
+    /// `finished` or why not.
     Logins,
     /// Registrations: `initiated`, `finished`, or why not.
     Registrations,
-    /// How many days the newest key for tokens still has.
+    /// How many days the newest key for tokens still has, as the service that issues them sees it.
     TokenKeyDaysLeft,
     /// Tokens: `batch-issued`, `redeemed`.
     Tokens,
@@ -126,7 +128,6 @@ pub(crate) fn of_answer(function: &str, problem: Option<&'static str>) -> Option
         "as-initiate-registration" => (Metric::Registrations, "initiated"),
         "as-finish-registration" => (Metric::Registrations, "finished"),
         "as-initiate-login" | "ks-open-session" => (Metric::Logins, "opened"),
-        "ks-use-session" => (Metric::Logins, "finished"),
         "rs-create" => (Metric::Links, "begun"),
         "rs-join" => (Metric::Links, "joined"),
         _ => return None,

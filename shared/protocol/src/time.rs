@@ -7,6 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
+mod rfc_3339;
+
+pub use rfc_3339::Rfc3339;
+
 /// One day. Whatever is stored or published longer than a request lives is rounded to it (design: exact times are
 /// a way to tell which two records were made by one person).
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -73,6 +77,11 @@ impl Timestamp {
     /// The point `duration` earlier, at least the epoch.
     pub const fn saturating_sub(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(duration.as_secs()))
+    }
+
+    /// This as RFC 3339 writes it, in UTC: `2027-01-15T08:00:00Z`.
+    pub const fn rfc_3339(self) -> Rfc3339 {
+        Rfc3339(self)
     }
 
     /// How long after `earlier` this is; zero if it is not.

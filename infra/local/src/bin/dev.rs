@@ -31,8 +31,8 @@ struct Arguments {
     /// target/debug after `cargo build --workspace --bins`.
     #[arg(long, value_name = "DIRECTORY", conflicts_with = "invoke")]
     functions: Option<PathBuf>,
-    /// Hand events to the Lambda Invoke API at this URL, such as http://127.0.0.1:9000, where `cargo lambda watch` runs the
-    /// functions.
+    /// Hand events to the Lambda Invoke API at this URL of this machine, such as http://127.0.0.1:9000, where `cargo lambda
+    /// watch` runs the functions.
     #[arg(long, value_name = "URL")]
     invoke: Option<String>,
     /// Where to write the environment of these functions, for `cargo lambda watch --env-file`. It is printed otherwise.
@@ -100,7 +100,9 @@ fn tell_environment(environment: &BTreeMap<String, String>, file: Option<&Path>)
         return write!(io::stdout(), "{}", environment_file::text(environment));
     };
     environment_file::write(file, environment)?;
-    writeln!(io::stdout(), "to run the functions: cargo lambda watch --env-file {}", file.display())
+    // Otherwise it would listen on all addresses of this machine.
+    let command = "cargo lambda watch --invoke-address 127.0.0.1";
+    writeln!(io::stdout(), "to run the functions: {command} --env-file {}", file.display())
 }
 
 /// Comes back when Ctrl-C is pressed or the process is told to end.

@@ -11,6 +11,7 @@ use vestibule_backend::{Environment, EventHandler};
 use super::LocalCloudError;
 use super::builder::Settings;
 use super::start::listen;
+use crate::api_gateway::random_id;
 use crate::arn::function_arn;
 use crate::aws::connector::Services;
 use crate::aws::endpoint::AwsEndpoint;
@@ -71,10 +72,11 @@ impl Settings {
                 let environment = self.environment_of_processes(&template.functions, &host, lifeline).await?;
                 let program = |function| self.program(function, directory, &environment, urls);
                 let programs = template.functions.iter().map(program).collect::<Result<_, _>>()?;
-                let service = Arc::new(LambdaService::new(programs, self.limits.payload_bytes, lifeline.clone()));
+                let (segment, payload_bytes) = (random_id(), self.limits.payload_bytes);
+                let service = Arc::new(LambdaService::new(programs, &segment, payload_bytes, lifeline.clone()));
                 let (listener, port) = listen(0).await?;
                 tokio::spawn(Arc::clone(&service).serve(listener));
-                let invoke_api = InvokeApi::at(&format!("http://127.0.0.1:{port}"));
+                let invoke_api = InvokeApi::at(&format!("http://127.0.0.1:{port}/{segment}"));
                 Ok(Host { invoke_api, lambda_service: Some(service), ..host })
             }
         }

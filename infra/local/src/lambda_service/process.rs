@@ -16,7 +16,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts a program whose Runtime API is at `runtime_api`, such as `127.0.0.1:9001`.
+    /// Starts a program whose Runtime API is at `runtime_api`, such as `http://127.0.0.1:9001/secret`.
     pub(super) fn start(program: &Program, runtime_api: &str) -> io::Result<Self> {
         let (output, writer) = io::pipe()?;
         let mut command = Command::new(&program.file);
@@ -56,9 +56,10 @@ impl Drop for Process {
     }
 }
 
-/// Logs each line until there are no more, and gives back the last one.
+/// Logs each line until there are no more, and gives back the last one. What is not UTF-8 in it is replaced.
 fn log(output: PipeReader) -> Option<String> {
-    let lines = BufReader::new(output).lines().map_while(Result::ok);
+    let lines = BufReader::new(output).split(b'\n').map_while(Result::ok);
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned());
     lines.inspect(|line| tracing::info!(target: "vestibule_local::function", "{line}")).last()
 }
 

@@ -27,6 +27,7 @@ pub(super) struct Invocation {
 
 /// What the process calls.
 pub(super) struct RuntimeApi {
+    path: String,
     function_arn: String,
     events: tokio::sync::Mutex<mpsc::Receiver<Invocation>>,
     current: Mutex<Option<Current>>,
@@ -48,12 +49,15 @@ pub(super) struct Ends {
 }
 
 impl RuntimeApi {
-    /// The API of a process of the function with this ARN.
-    pub(super) fn new(function_arn: String) -> (Self, Ends) {
+    /// The API of a process of the function with this ARN, below a segment of the path that only the process knows: others
+    /// on this machine find the port too.
+    pub(super) fn new(function_arn: String, segment: &str) -> (Self, Ends) {
+        let path = format!("/{segment}/2018-06-01/runtime/");
         let (sender, events) = mpsc::channel(1);
         let (is_ready, ready) = watch::channel(false);
         let events = tokio::sync::Mutex::new(events);
-        (Self { function_arn, events, current: Mutex::default(), is_ready }, Ends { events: sender, is_ready: ready })
+        let api = Self { path, function_arn, events, current: Mutex::default(), is_ready };
+        (api, Ends { events: sender, is_ready: ready })
     }
 
     /// Serves it until the local cloud ends.
@@ -67,7 +71,7 @@ impl RuntimeApi {
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (parts, body) = request.into_parts();
-        let path = parts.uri.path().strip_prefix("/2018-06-01/runtime/").unwrap_or_default();
+        let path = parts.uri.path().strip_prefix(&self.path).unwrap_or_default();
         if parts.method == Method::GET && path == "invocation/next" {
             return self.next().await;
         }
@@ -94,6 +98,8 @@ impl RuntimeApi {
     }
 
     async fn next(&self) -> Response<Full<Bytes>> {
+        // Who asks for an event will not answer the one before any more.
+        self.current().take();
         self.is_ready.send_replace(true);
         let Some(invocation) = self.events.lock().await.recv().await else {
             return refusal(StatusCode::INTERNAL_SERVER_ERROR, "Runtime.Stopped");

@@ -31,8 +31,9 @@ impl Sandbox {
         let failed =
             |error| FunctionError::new("Runtime.InvalidEntrypoint", format!("{}: {error}", program.file.display()));
         let (listener, port) = http_server::listen(0).await.map_err(failed)?;
-        let (api, mut ends) = RuntimeApi::new(program.arn.clone());
-        let process = Process::start(program, &format!("127.0.0.1:{port}")).map_err(failed)?;
+        let segment = random_id();
+        let (api, mut ends) = RuntimeApi::new(program.arn.clone(), &segment);
+        let process = Process::start(program, &format!("http://127.0.0.1:{port}/{segment}")).map_err(failed)?;
         let server = tokio::spawn(Arc::new(api).serve(listener, lifeline)).abort_handle();
         let mut sandbox = Self { process, events: ends.events, server };
         tokio::select! {

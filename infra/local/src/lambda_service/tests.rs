@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -9,6 +10,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use vestibule_backend::Environment;
 
+use super::LambdaService;
+use super::runtime_api::RuntimeApi;
+use crate::http_server;
+use crate::lifeline::Life;
 use crate::testing::{PUPPET_TEMPLATE, command, http_to, post, puppet_cloud, start_puppet};
 use crate::{Fault, InvocationError, Limits, LocalCloud, LocalCloudBuilder};
 
@@ -21,13 +26,36 @@ async fn puppet_process() {
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| handler(event.payload))).await.unwrap();
 }
 
+/// The `main` of a process that asks for an event and, without having answered it, for the next.
+#[tokio::test]
+#[ignore = "it is run by the Lambda service, in a process of its own"]
+async fn forgetful_process() {
+    let url = std::env::var("AWS_LAMBDA_RUNTIME_API").unwrap();
+    let (authority, segment) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let path = format!("/{segment}/2018-06-01/runtime/invocation/next");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n");
+    for _ in 0..2 {
+        http_to(authority, &request).await;
+    }
+}
+
 /// A directory with the puppet's binary, and a cloud to be that uses it.
 fn puppet_in_a_process() -> (TempDir, LocalCloudBuilder) {
-    let directory = tempfile::tempdir().unwrap();
+    process("puppet_process")
+}
+
+/// The same, where the puppet's binary is one of the processes above.
+fn process(main: &str) -> (TempDir, LocalCloudBuilder) {
     let this = std::env::current_exe().unwrap();
-    let arguments = "--ignored --exact lambda_service::tests::puppet_process --nocapture --quiet";
+    let arguments = format!("--ignored --exact lambda_service::tests::{main} --nocapture --quiet");
+    script(&format!("exec '{}' {arguments}", this.display()))
+}
+
+/// The same, where the puppet's binary is a shell script.
+fn script(line: &str) -> (TempDir, LocalCloudBuilder) {
+    let directory = tempfile::tempdir().unwrap();
     let program = directory.path().join("puppet");
-    std::fs::write(&program, format!("#!/bin/sh\nexec '{}' {arguments}\n", this.display())).unwrap();
+    std::fs::write(&program, format!("#!/bin/sh\n{line}\n")).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
     let cloud = puppet_cloud().processes(directory.path());
     (directory, cloud)
@@ -92,19 +120,19 @@ async fn a_process_is_kept_for_later_events_and_handles_one_at_a_time() {
     let first = act(&cloud, "tell process", "").await;
     assert_ne!(first, std::process::id().to_string());
     assert_eq!(act(&cloud, "tell process", "").await, first);
-    let hanging = cloud.invoke("puppet", command("hang", ""));
+    let hanging = cloud.invoke("puppet", command("put and hang", "USER#alice"));
     let other = async {
-        loop {
-            // Until the hanging event has come to the first process, this one may.
-            let process = act(&cloud, "tell process", "").await;
-            if process != first {
-                return process;
-            }
+        while cloud.calls().is_empty() {
+            tokio::task::yield_now().await;
         }
+        act(&cloud, "tell process", "").await
     };
     tokio::select! {
         answer = hanging => panic!("{answer:?}"),
-        other = other => assert_eq!(act(&cloud, "tell process", "").await, other),
+        other = other => {
+            assert_ne!(other, first);
+            assert_eq!(act(&cloud, "tell process", "").await, other);
+        }
     }
 }
 
@@ -160,6 +188,47 @@ async fn a_process_that_does_not_start_says_why() {
 }
 
 #[tokio::test]
+async fn a_process_that_asks_for_the_next_event_has_not_answered_the_one_before() {
+    let (_directory, cloud) = process("forgetful_process");
+    let cloud = cloud.start().await.unwrap();
+    assert_eq!(failure(&cloud, "greet").await, "the function asked for an event before it answered");
+}
+
+#[tokio::test]
+async fn a_process_may_write_what_is_not_utf_8() {
+    let (_directory, cloud) = script(r"printf 'caf\351\nand more\r\n'; exit 3");
+    let cloud = cloud.start().await.unwrap();
+    assert_eq!(failure(&cloud, "greet").await, "Runtime exited with exit status: 3: and more");
+}
+
+/// Others on this machine find the port, but not the segment of the path.
+#[tokio::test]
+async fn nobody_calls_a_process_or_answers_for_it_who_does_not_know_the_path() {
+    let (_life, lifeline) = Life::new();
+    let (listener, runtime_port) = http_server::listen(0).await.unwrap();
+    let (api, ends) = RuntimeApi::new("arn".to_owned(), "segment");
+    tokio::spawn(Arc::new(api).serve(listener, lifeline.clone()));
+    let (listener, invoke_port) = http_server::listen(0).await.unwrap();
+    tokio::spawn(Arc::new(LambdaService::new(Vec::new(), "segment", 100, lifeline.clone())).serve(listener));
+    for segment in ["", "/other"] {
+        for (port, request, error) in [
+            (runtime_port, "GET /2018-06-01/runtime/invocation/next", "UnknownOperation"),
+            (invoke_port, "POST /2015-03-31/functions/puppet/invocations", "UnknownOperationException"),
+        ] {
+            let request = request.replacen(" /", &format!(" {segment}/"), 1);
+            let request = format!("{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+            let answer = http_to(&format!("127.0.0.1:{port}"), &request).await;
+            assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains(error), "{answer}");
+        }
+    }
+    assert!(!*ends.is_ready.borrow());
+    let request = "POST /segment/2015-03-31/functions/puppet/invocations HTTP/1.1\r\nhost: localhost\r\n\
+                   content-length: 2\r\nconnection: close\r\n\r\n{}";
+    let answer = http_to(&format!("127.0.0.1:{invoke_port}"), request).await;
+    assert!(answer.contains("ResourceNotFoundException"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_function_without_a_binary_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let error = puppet_cloud().processes(directory.path()).start().await.unwrap_err();
@@ -167,6 +236,7 @@ async fn a_function_without_a_binary_is_named() {
     assert!(error.to_string().ends_with("; build it with cargo build --workspace --bins"), "{error}");
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn dropping_the_cloud_ends_its_processes() {
     let (_directory, cloud) = cloud().await;
@@ -195,10 +265,35 @@ async fn cloud_before_nothing() -> LocalCloud {
 async fn an_invoke_api_that_is_not_there_is_named() {
     let error = cloud_before_nothing().await.invoke("puppet", command("greet", "")).await.unwrap_err();
     assert_eq!(error, InvocationError::Failed("nothing answers at http://127.0.0.1:1".to_owned()));
-    for url in ["", "127.0.0.1:9000", "https://lambda.us-east-1.amazonaws.com"] {
+    for url in [
+        "",
+        "127.0.0.1:9000",
+        "https://lambda.us-east-1.amazonaws.com",
+        "https://127.0.0.1:9000",
+        "http://192.0.2.1:9000",
+        "http://localhost.example.org:9000",
+        "http://localhost@example.org:9000",
+        "http://user@localhost:9000",
+    ] {
         let error = puppet_cloud().invoke(url).start().await.unwrap_err();
         assert!(error.to_string().contains("is not the URL of a Lambda Invoke API"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn an_invoke_api_is_on_this_machine() {
+    for url in ["http://127.0.0.1:9000", "http://localhost:9000/", "http://[::1]:9000/path"] {
+        puppet_cloud().invoke(url).start().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_invoke_api_that_breaks_off_is_not_called_absent() {
+    let (listener, port) = http_server::listen(0).await.unwrap();
+    tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+    let cloud = puppet_cloud().invoke(format!("http://127.0.0.1:{port}")).start().await.unwrap();
+    let reason = format!("http://127.0.0.1:{port} breaks off instead of answering");
+    assert_eq!(failure(&cloud, "greet").await, reason);
 }
 
 #[tokio::test]

@@ -86,7 +86,7 @@ impl SealedLogin {
 pub struct VerifiedLogin(SessionUser);
 
 impl VerifiedLogin {
-    /// Checks that `proof` finishes a login of this client for this operation.
+    /// Checks that `proof` finishes a login of this client for this operation, and counts what comes of it.
     ///
     /// # Errors
     /// [`ProblemType::LoginInvalid`] if it was begun for something or somebody else, or is over,
@@ -98,16 +98,27 @@ impl VerifiedLogin {
         sealing_keys: &SealingKeys,
         now: Timestamp,
     ) -> Result<Self, Problem> {
+        let verified = Self::verify(proof, client_id, operation, sealing_keys, now);
+        let refusal = verified.as_ref().err().map(|problem| problem.problem_type.slug());
+        metrics::count(Metric::Logins, refusal.unwrap_or("finished"), 1);
+        verified
+    }
+
+    fn verify(
+        proof: &LoginProof,
+        client_id: &ClientId,
+        operation: &LoginOperation,
+        sealing_keys: &SealingKeys,
+        now: Timestamp,
+    ) -> Result<Self, Problem> {
         let login = sealing_keys.open::<SealedLogin>(&proof.sealed_login.0);
         let login = login.filter(|login| login.is_for(client_id, operation, now)).ok_or_else(login_invalid)?;
         login.finish(&proof.ke3).map_err(|error| match error {
             OpaqueError::NotAuthenticated => {
-                metrics::count(Metric::Logins, ProblemType::PasswordRefused.slug(), 1);
                 Problem::new(ProblemType::PasswordRefused, "ke3 does not prove that the password is known")
             }
             error => Problem::new(ProblemType::InvalidOpaqueMessage, error),
         })?;
-        metrics::count(Metric::Logins, "finished", 1);
         Ok(Self(login.user))
     }
 

@@ -28,7 +28,10 @@ pub(crate) struct Answered {
 #[derive(Clone)]
 pub(crate) enum OutcomeLog {
     /// To the log of the process, for people.
-    Process,
+    Process {
+        /// Which deployment this is.
+        stage: String,
+    },
     /// To standard output as JSON in CloudWatch's embedded metric format, for Lambda.
     CloudWatch {
         /// Which deployment this is.
@@ -40,13 +43,13 @@ impl OutcomeLog {
     /// Writes the line.
     pub(crate) fn write(&self, answered: Answered) {
         match self {
-            Self::Process => {
+            Self::Process { stage } => {
                 let Answered { function, outcome, milliseconds, .. } = answered;
                 let measured = readable(&groups(&answered));
                 if measured.is_empty() {
-                    tracing::info!(function, outcome, milliseconds, "answered");
+                    tracing::info!(stage, function, outcome, milliseconds, "answered");
                 } else {
-                    tracing::info!(function, outcome, milliseconds, measured, "answered");
+                    tracing::info!(stage, function, outcome, milliseconds, measured, "answered");
                 }
             }
             Self::CloudWatch { stage } => {
@@ -94,14 +97,18 @@ fn groups(answered: &Answered) -> Vec<Group> {
 /// One line for each outcome, the first of which is about the answer. A dimension has one value in a line.
 fn lines(answered: &Answered, stage: &str, now: Timestamp) -> Vec<Value> {
     let Answered { function, outcome, milliseconds, .. } = *answered;
+    // Lambda takes a line's level only from one with a time, and calls every other one `INFO`.
+    let timestamp = now.rfc_3339().to_string();
     let mut lines = Vec::new();
     for group in groups(answered) {
         let mut line = match lines.is_empty() {
             true => json!({
-                "level": "INFO", "message": "answered",
+                "timestamp": timestamp, "level": "INFO", "message": "answered",
                 "function": function, "outcome": outcome, "milliseconds": milliseconds,
             }),
-            false => json!({"level": "INFO", "message": "measured", "function": function}),
+            false => {
+                json!({"timestamp": timestamp, "level": "INFO", "message": "measured", "function": function})
+            }
         };
         let members = line.as_object_mut().expect("it is an object");
         add_metrics(members, &group, function, stage, now);
@@ -125,9 +132,7 @@ fn add_metrics(line: &mut Map<String, Value>, group: &Group, function: &str, sta
     if directives.is_empty() {
         return;
     }
-    // Metrics have minutes. A finer time would say more than the log does without it.
-    let minute = now.seconds() - now.seconds() % 60;
-    line.insert("_aws".to_owned(), json!({"Timestamp": minute * 1000, "CloudWatchMetrics": directives}));
+    line.insert("_aws".to_owned(), json!({"Timestamp": now.seconds() * 1000, "CloudWatchMetrics": directives}));
     line.extend(group.outcome.map(|outcome| ("Outcome".to_owned(), json!(outcome))));
     let service = function.split('-').next().unwrap_or_default();
     line.insert("Service".to_owned(), json!(service));
@@ -165,7 +170,8 @@ mod tests {
             measurements: Vec::new(),
         };
         let line = json!({
-            "level": "INFO", "message": "answered", "function": "qs-get-keys", "outcome": "ok", "milliseconds": 7
+            "timestamp": "2027-01-15T08:00:59Z", "level": "INFO", "message": "answered",
+            "function": "qs-get-keys", "outcome": "ok", "milliseconds": 7
         });
         assert_eq!(lines(&answered, "prod", NOW), [line]);
         assert_eq!(readable(&groups(&answered)), "");
@@ -184,10 +190,10 @@ mod tests {
             ],
         };
         let line = json!({
-            "level": "INFO", "message": "answered",
+            "timestamp": "2027-01-15T08:00:59Z", "level": "INFO", "message": "answered",
             "function": "as-finish-registration", "outcome": "internal-error", "milliseconds": 12,
             "_aws": {
-                "Timestamp": 1_800_000_000_000_u64,
+                "Timestamp": 1_800_000_059_000_u64,
                 "CloudWatchMetrics": [
                     {
                         "Namespace": "Vestibule",
@@ -227,7 +233,7 @@ mod tests {
         };
         let aws = |metric: &str| {
             json!({
-                "Timestamp": 1_800_000_000_000_u64,
+                "Timestamp": 1_800_000_059_000_u64,
                 "CloudWatchMetrics": [{
                     "Namespace": "Vestibule",
                     "Dimensions": [["Outcome", "Service", "Stage"]],
@@ -237,13 +243,15 @@ mod tests {
         };
         let further = |outcome: &str, value: u64| {
             json!({
-                "level": "INFO", "message": "measured", "function": "qs-claim-key-packages", "_aws": aws("KeyPackages"),
+                "timestamp": "2027-01-15T08:00:59Z", "level": "INFO", "message": "measured",
+                "function": "qs-claim-key-packages", "_aws": aws("KeyPackages"),
                 "Outcome": outcome, "Service": "qs", "Stage": "beta", "KeyPackages": value,
             })
         };
         let first = json!({
-            "level": "INFO", "message": "answered", "function": "qs-claim-key-packages", "outcome": "ok",
-            "milliseconds": 20, "_aws": aws("Tokens"), "Outcome": "redeemed", "Service": "qs", "Stage": "beta", "Tokens": 1,
+            "timestamp": "2027-01-15T08:00:59Z", "level": "INFO", "message": "answered",
+            "function": "qs-claim-key-packages", "outcome": "ok", "milliseconds": 20, "_aws": aws("Tokens"),
+            "Outcome": "redeemed", "Service": "qs", "Stage": "beta", "Tokens": 1,
         });
         assert_eq!(lines(&answered, "beta", NOW), [first, further("claimed", 2), further("last-resort", 1)]);
     }
