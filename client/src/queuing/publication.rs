@@ -14,7 +14,7 @@ use vestibule_protocol::time::{DAY, Timestamp};
 use super::{OwnClient, get_keys, supply};
 use crate::chain::Chain;
 use crate::error::Error;
-use crate::home::{Account, Generation, KeptRequest, PrivateKeyPackages, Pseudonym, PublicationUnderWay, Publications};
+use crate::home::{Account, Generation, KeptRequest, PrivateKeyPackages, PublicationUnderWay, Publications};
 use crate::session::Session;
 
 /// How many ordinary KeyPackages a client publishes, unless it is told otherwise: as many as it may.
@@ -62,15 +62,20 @@ pub(crate) async fn publish(session: &mut Session<'_>, count: usize) -> Result<P
 
 /// Publishes the next generation if friends may not be able to use the last one any more.
 pub(crate) async fn publish_if_overtaken(session: &mut Session<'_>, count: usize) -> Result<(), Error> {
-    match OwnClient::of(session.account()) {
-        Ok(client) if is_overtaken(client.pseudonym) => publish(session, count).await.map(|_| ()),
-        _ => Ok(()),
+    if is_overtaken(session.account()) {
+        // The one under way may be the one that is wanted.
+        resume(session).await?;
     }
+    if is_overtaken(session.account()) {
+        publish(session, count).await?;
+    }
+    Ok(())
 }
 
 /// Whether the last generation is encrypted to friends under a key that was replaced since, so that with the new friendship
 /// code they cannot tell whose its packages are; or whether it has a credential of a former signer, which may be revoked.
-pub(super) fn is_overtaken(pseudonym: &Pseudonym) -> bool {
+pub(super) fn is_overtaken(account: &Account) -> bool {
+    let Ok(OwnClient { pseudonym, .. }) = OwnClient::of(account) else { return false };
     let rotation = pseudonym.user_secrets.rotation;
     let is_current = |generation: &Generation| generation.rotation >= rotation && !generation.has_former_signer;
     !pseudonym.publications.published.last().is_none_or(is_current)

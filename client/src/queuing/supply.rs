@@ -47,7 +47,7 @@ pub(crate) async fn supply(session: &Session<'_>) -> Result<KeyPackageSupply, Er
 pub(crate) async fn refill(session: &mut Session<'_>, count: usize) -> Result<KeyPackageSupply, Error> {
     resume(session).await?;
     let found = supply(session).await?;
-    if !is_low(&found, count, session) && !is_overtaken(OwnClient::of(session.account())?.pseudonym) {
+    if !is_low(&found, count, session) && !is_overtaken(session.account()) {
         return Ok(found);
     }
     publish(session, count).await?;
