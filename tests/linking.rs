@@ -19,6 +19,7 @@ mod cuts;
 mod deletions;
 mod households;
 mod messages;
+mod revocations;
 mod rotation;
 
 const PASSWORD: &str = "correct horse";

@@ -32,7 +32,7 @@ pub(crate) use generations::{exists, replay};
 use own::OwnKeys;
 pub use removal::Removal;
 pub(crate) use removal::{remove_device, remove_leaf, send_removal, tidy};
-pub(crate) use renewal::{ensure_labelled, renew};
+pub(crate) use renewal::{ensure_labelled, renew, update_leaf};
 pub use reset::IdentityReset;
 pub(crate) use reset::reset;
 pub use rotation::KeyRotation;

@@ -17,7 +17,7 @@ pub(crate) use keys::get_keys;
 pub(crate) use listening::Listener;
 pub use listening::ListeningError;
 pub(crate) use publication::{
-    DAYS_KEPT_AFTER_EXPIRY, client_credential, ensure_published, publish, publish_after_rotation,
+    DAYS_KEPT_AFTER_EXPIRY, client_credential, ensure_published, publish, publish_if_overtaken,
 };
 pub use publication::{DEFAULT_KEY_PACKAGES, Published};
 pub(crate) use record_key::learn_record_key;

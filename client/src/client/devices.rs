@@ -11,9 +11,10 @@ use crate::session::Session;
 
 impl Client {
     /// Follows what has happened among the user's devices, and tells what has since the last time. To be called once in a
-    /// while: this also renews the client's credential when less than 30 days of it are left, and clears up what an
-    /// interrupted removal or linking has left. If the keys that all devices share were rotated, it publishes KeyPackages for
-    /// friends who have the new friendship code. An account of before there were identities gets one.
+    /// while: this also renews the client's credential when less than 30 days of it are left or its signer was revoked, and
+    /// clears up what an interrupted removal or linking has left. If the keys that all devices share were rotated, or the
+    /// credential has another signer, it publishes KeyPackages that friends can use. An account of before there were
+    /// identities gets one.
     ///
     /// # Errors
     /// [`Error::DeviceRemoved`] if this device is not one of the user's any more, [`Error::AccountDeleted`] if there is no such
@@ -22,21 +23,26 @@ impl Client {
     pub async fn catch_up(&mut self) -> Result<Vec<DeviceChange>, Error> {
         let is_linking = self.leftover()?.is_some_and(|leftover| leftover.can_go_on());
         let mut session = self.own_session()?;
-        identity::catch_up(&mut session).await?;
+        match identity::catch_up(&mut session).await {
+            // Whom the others cannot believe any more does not get better by what cannot be followed.
+            Err(error @ Error::Identity(_)) => return identity::renew(&mut session).await.and(Err(error)),
+            outcome => outcome?,
+        }
         if session.account().approval.is_some() && !is_linking {
             settle_approval(&mut session).await?;
         }
         identity::tidy(&mut session).await?;
         identity::go_on(&mut session).await?;
         identity::renew(&mut session).await?;
-        self.publish_after_rotation(&mut session).await?;
+        identity::update_leaf(&mut session).await?;
+        self.publish_if_overtaken(&mut session).await?;
         identity::find_changes(&mut session)
     }
 
-    /// What was removed is removed, and what was rotated is rotated, whatever the queuing service says to this: the next
+    /// What was removed is removed, and what was rotated or renewed is, whatever the queuing service says to this: the next
     /// [`Client::catch_up`] tries it again.
-    async fn publish_after_rotation(&self, session: &mut Session<'_>) -> Result<(), Error> {
-        match queuing::publish_after_rotation(session, self.options.key_packages).await {
+    async fn publish_if_overtaken(&self, session: &mut Session<'_>) -> Result<(), Error> {
+        match queuing::publish_if_overtaken(session, self.options.key_packages).await {
             Err(error) if error.is_stopped() || matches!(error, Error::Home(_)) => Err(error),
             _ => Ok(()),
         }
@@ -80,7 +86,7 @@ impl Client {
     pub async fn remove_device(&mut self, device: &str, password: Password) -> Result<Removal, Error> {
         let mut session = self.own_session()?;
         let removal = identity::remove_device(&mut session, device, password).await?;
-        self.publish_after_rotation(&mut session).await?;
+        self.publish_if_overtaken(&mut session).await?;
         Ok(removal)
     }
 
@@ -92,7 +98,7 @@ impl Client {
     pub async fn reset_identity(&mut self, password: Password) -> Result<IdentityReset, Error> {
         let mut session = self.own_session()?;
         let reset = identity::reset(&mut session, password).await?;
-        self.publish_after_rotation(&mut session).await?;
+        self.publish_if_overtaken(&mut session).await?;
         Ok(reset)
     }
 

@@ -58,6 +58,12 @@ impl Publications {
         let under_way = self.under_way.iter().map(|publication| publication.generation);
         under_way.chain(self.published.iter().rev().copied()).map(|generation| generation.number)
     }
+
+    /// Notes that the client has a credential of another signer than all that was made so far.
+    pub(crate) fn signer_changed(&mut self) {
+        let under_way = self.under_way.iter_mut().map(|publication| &mut publication.generation);
+        under_way.chain(&mut self.published).for_each(|generation| generation.has_former_signer = true);
+    }
 }
 
 /// A generation of KeyPackages. Its private parts are in a file of its own.
@@ -68,6 +74,10 @@ pub(crate) struct Generation {
     /// Which rotation of the friendship encryption key whose they are is encrypted under.
     #[serde(default)]
     pub(crate) rotation: u64,
+    /// Whether the client's credential in its packages has another signer than the one that the client has now: one that may be
+    /// revoked.
+    #[serde(default)]
+    pub(crate) has_former_signer: bool,
     /// When the first of its packages expires.
     pub(crate) not_after: Timestamp,
 }

@@ -1,7 +1,8 @@
 //! Who issued the credentials of the user's clients.
 //!
 //! A client stays in the identity whether its credential is valid now or not, and a history is as old as it is: what counts
-//! is that the trusted root stood behind it when it was issued.
+//! is that the trusted root stood behind it when it was issued. So it is with an intermediate that was revoked: who is in
+//! the identity was let in by a member. Whom this client lets in itself is judged by what holds now.
 
 use vestibule_identity::Member;
 use vestibule_protocol::credential::{
@@ -14,24 +15,24 @@ use vestibule_protocol::name::Domain;
 use vestibule_protocol::signed::{Fingerprint, Unverified};
 
 use super::IdentityFailure;
-use crate::chain::{CredentialsError, revoked_fingerprints};
+use crate::chain::{CredentialsError, TrustedChains};
 use crate::error::Error;
 use crate::session::Session;
 
-/// The intermediates that the trusted root has signed, whenever they are valid.
+/// The intermediates that the trusted root has signed.
 pub(crate) struct KnownIntermediates(Vec<AsIntermediateCredential>);
 
 impl KnownIntermediates {
-    /// Those among what the server offers, and those that this device has besides.
-    pub(crate) fn of(
-        offered: &GetCredentialsResponse,
-        own: &[&Bytes],
-        root: &AsCredential,
-    ) -> Result<Self, CredentialsError> {
-        let revoked = revoked_fingerprints(&offered.revoked_fingerprints)?;
-        let all = offered.as_intermediate_credentials.iter().chain(own.iter().copied());
-        let known = all.filter_map(|bytes| intermediate_under(bytes, root).ok());
-        Ok(Self(known.filter(|known| !revoked.contains(&known.fingerprint())).collect()))
+    /// Those among what the server offers, and the one that this device has besides, whenever they are valid and whether
+    /// they were revoked or not: for the members that there are.
+    pub(crate) fn ever(offered: &GetCredentialsResponse, own: &Bytes, root: &AsCredential) -> Self {
+        let all = offered.as_intermediate_credentials.iter().chain([own]);
+        Self(all.filter_map(|bytes| intermediate_under(bytes, root).ok()).collect())
+    }
+
+    /// Those that are valid now and not revoked: for whoever is to become a member.
+    pub(crate) fn in_force(chains: &TrustedChains) -> Self {
+        Self(chains.intermediates().to_vec())
     }
 
     /// Decodes a credential and checks that one of them issued it.
@@ -59,7 +60,7 @@ pub(crate) async fn verify_members(session: &Session<'_>, members: &[Member]) ->
     let offered = session.authentication_service.call::<GetCredentials>(&(), &[]).await?;
     let account = session.account();
     let root = trusted_root(&account.as_credential, account.user_name.domain(), session.trusted_root)?;
-    let known = KnownIntermediates::of(&offered, &[&account.as_intermediate_credential], &root)?;
+    let known = KnownIntermediates::ever(&offered, &account.as_intermediate_credential, &root);
     Ok(known.check(members)?)
 }
 

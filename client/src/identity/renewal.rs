@@ -7,14 +7,14 @@ use vestibule_protocol::credential::{
     ClientCredentialPayload,
 };
 use vestibule_protocol::encoding::Bytes;
-use vestibule_protocol::endpoint::{AddClient, AddClientRequest, ClientPath, GetCredentials};
+use vestibule_protocol::endpoint::{AddClient, AddClientRequest, ClientPath, GetCredentials, GetCredentialsResponse};
 use vestibule_protocol::signed::Unverified;
 use vestibule_protocol::time::{DAY, Timestamp};
 
 use super::own::is_labelled;
 use super::sharing::told_with;
 use super::{catch_up, commit};
-use crate::chain::{Chain, CredentialsError};
+use crate::chain::{Chain, CredentialsError, revoked_fingerprints};
 use crate::error::Error;
 use crate::home::{Account, AuthenticationServiceState, KeptRequest, Renewal};
 use crate::session::Session;
@@ -22,16 +22,22 @@ use crate::session::Session;
 /// A credential of which less is left is renewed.
 const RENEWAL_TIME: Duration = Duration::from_secs(30 * DAY.as_secs());
 
-/// Renews the client's credential if it ends soon, and sees to it that the client's leaf has the one that it has, and the
-/// label that says what is so.
+/// Renews the client's credential if it ends soon, or if who signed it was revoked: then nobody believes it any more. The
+/// identity need not be followed for this; the client's leaf is to be [updated](update_leaf) when it is.
 pub(crate) async fn renew(session: &mut Session<'_>) -> Result<(), Error> {
-    if session.account().renewal.is_none() && ends_soon(session.account(), session.now()) {
-        begin(session).await?;
-    }
     if session.account().renewal.is_some() {
+        match complete(session).await {
+            // What it asked for cannot be had any more, from a signer that was revoked since, say.
+            Err(Error::Api(error)) if error.problem_type().is_some() && !error.may_pass() => {}
+            outcome => outcome?,
+        }
+    }
+    let offered = session.authentication_service.call::<GetCredentials>(&(), &[]).await?;
+    if is_due(session.account(), &offered, session.now())? {
+        begin(session, &offered)?;
         complete(session).await?;
     }
-    update_leaf(session).await
+    Ok(())
 }
 
 /// Sees to it that the client's leaf has the label that says what is so, which the user's other devices go by.
@@ -44,7 +50,7 @@ pub(crate) async fn ensure_labelled(session: &mut Session<'_>) -> Result<(), Err
 }
 
 /// Commits an update if the client's leaf does not say what is so, or if there is something to tell the other clients.
-pub(super) async fn update_leaf(session: &mut Session<'_>) -> Result<(), Error> {
+pub(crate) async fn update_leaf(session: &mut Session<'_>) -> Result<(), Error> {
     let account = session.account();
     let credential = account.client_credential().cloned();
     let state = account.identity.as_ref().expect("it was followed");
@@ -61,21 +67,24 @@ pub(super) async fn update_leaf(session: &mut Session<'_>) -> Result<(), Error> 
     Ok(())
 }
 
-fn ends_soon(account: &Account, now: Timestamp) -> bool {
+/// Whether the credential ends soon, or its signer was revoked. A credential that was itself revoked is not renewed for that:
+/// whoever revoked it did not mean the next one to be believed instead.
+fn is_due(account: &Account, offered: &GetCredentialsResponse, now: Timestamp) -> Result<bool, Error> {
+    let revoked = revoked_fingerprints(&offered.revoked_fingerprints)?;
     let credential = account.client_credential();
-    let not_after = credential.and_then(|credential| {
-        let credential = Unverified::<ClientCredentialPayload>::from_bytes(&credential.0).ok()?;
-        Some(credential.claim().expiration_data.not_after)
-    });
-    not_after.is_some_and(|not_after| not_after <= now.saturating_add(RENEWAL_TIME))
+    let credential =
+        credential.and_then(|credential| Unverified::<ClientCredentialPayload>::from_bytes(&credential.0).ok());
+    Ok(credential.is_some_and(|credential| {
+        let ClientCredentialPayload { expiration_data, signer_fingerprint, .. } = credential.claim();
+        expiration_data.not_after <= now.saturating_add(RENEWAL_TIME) || revoked.contains(signer_fingerprint)
+    }))
 }
 
 /// Makes the request, and keeps it with what its answer is to be judged by.
-async fn begin(session: &mut Session<'_>) -> Result<(), Error> {
-    let offered = session.authentication_service.call::<GetCredentials>(&(), &[]).await?;
+fn begin(session: &mut Session<'_>, offered: &GetCredentialsResponse) -> Result<(), Error> {
     let account = session.account();
     let now = session.now();
-    let chain = Chain::choose(&offered, account.user_name.domain(), session.trusted_root, now)?;
+    let chain = Chain::choose(offered, account.user_name.domain(), session.trusted_root, now)?;
     let key = &account.client_credential_key;
     let requested =
         ClientCredentialPayload::requesting(account.client_id(), key.verifying_key(), &chain.intermediate, now);
@@ -101,6 +110,9 @@ async fn complete(session: &mut Session<'_>) -> Result<(), Error> {
             session.change_account(|account| {
                 let Renewal { as_credential, as_intermediate_credential, .. } =
                     account.renewal.take().expect("there is one under way");
+                if account.as_intermediate_credential != as_intermediate_credential {
+                    account.pseudonym.iter_mut().for_each(|pseudonym| pseudonym.publications.signer_changed());
+                }
                 (account.as_credential, account.as_intermediate_credential) =
                     (as_credential, as_intermediate_credential);
                 let client_credential = answer.client_credential;

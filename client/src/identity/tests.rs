@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::fuse::Fuse;
 use crate::testing::{Device as TestDevice, leave_queuing_service, link, password};
 
+mod revocation;
 mod rotation;
 
 use rotation::assert_record;

@@ -209,8 +209,7 @@ impl ExistingDeviceRun<'_, '_> {
         let offered = session.authentication_service.call::<GetCredentials>(&(), &[]).await?;
         let domain = session.account().user_name.domain();
         let chains = TrustedChains::choose(&offered, domain, session.trusted_root, session.now())?;
-        let known = KnownIntermediates::of(&offered, &[], &chains.root)?;
-        known.verify(client_credential).map_err(Error::ClientCredentialRefused)
+        KnownIntermediates::in_force(&chains).verify(client_credential).map_err(Error::ClientCredentialRefused)
     }
 
     /// Hands over what makes the new client one of the user's.

@@ -201,7 +201,7 @@ impl NewDeviceRun<'_, '_> {
         let offered = service.call::<GetCredentials>(&(), &[]).await?;
         let domain = client.client_id.user_name.domain();
         let root = root_of(client.as_credential, domain)?;
-        KnownIntermediates::of(&offered, &[client.as_intermediate_credential], &root)?.check(&follower.members())?;
+        KnownIntermediates::ever(&offered, client.as_intermediate_credential, &root).check(&follower.members())?;
         let key_package = key_package.ok_or_else(refused)?;
         let identity = Identity::join(key_package, &handover.welcome.0, follower).map_err(|_| refused())?;
 

@@ -60,16 +60,25 @@ pub(crate) async fn publish(session: &mut Session<'_>, count: usize) -> Result<P
     }
 }
 
-/// Publishes the next generation if the last one is encrypted to friends under a key that was replaced since: with the new
-/// friendship code they could not tell whose its packages are.
-pub(crate) async fn publish_after_rotation(session: &mut Session<'_>, count: usize) -> Result<(), Error> {
-    let Ok(OwnClient { pseudonym, .. }) = OwnClient::of(session.account()) else { return Ok(()) };
-    let rotation = pseudonym.user_secrets.rotation;
-    let is_current = |generation: &Generation| generation.rotation >= rotation;
-    if pseudonym.publications.published.last().is_none_or(is_current) {
-        return Ok(());
+/// Publishes the next generation if friends may not be able to use the last one any more.
+pub(crate) async fn publish_if_overtaken(session: &mut Session<'_>, count: usize) -> Result<(), Error> {
+    if is_overtaken(session.account()) {
+        // The one under way may be the one that is wanted.
+        resume(session).await?;
     }
-    publish(session, count).await.map(|_| ())
+    if is_overtaken(session.account()) {
+        publish(session, count).await?;
+    }
+    Ok(())
+}
+
+/// Whether the last generation is encrypted to friends under a key that was replaced since, so that with the new friendship
+/// code they cannot tell whose its packages are; or whether it has a credential of a former signer, which may be revoked.
+pub(super) fn is_overtaken(account: &Account) -> bool {
+    let Ok(OwnClient { pseudonym, .. }) = OwnClient::of(account) else { return false };
+    let rotation = pseudonym.user_secrets.rotation;
+    let is_current = |generation: &Generation| generation.rotation >= rotation && !generation.has_former_signer;
+    !pseudonym.publications.published.last().is_none_or(is_current)
 }
 
 /// Completes the publication under way, if there is one that can be completed.
@@ -103,7 +112,8 @@ async fn begin(session: &mut Session<'_>, count: usize, newest: u64) -> Result<(
     });
 
     session.home.store_key_packages(&PrivateKeyPackages::new(number, private))?;
-    let under_way = PublicationUnderWay { generation: Generation { number, rotation, not_after }, count, request };
+    let generation = Generation { number, rotation, has_former_signer: false, not_after };
+    let under_way = PublicationUnderWay { generation, count, request };
     change_publications(session, |publications| publications.under_way = Some(under_way))
 }
 

@@ -6,7 +6,7 @@ use vestibule_protocol::signed::Unverified;
 use vestibule_protocol::time::{DAY, Timestamp};
 
 use super::OwnClient;
-use super::publication::{publish, resume};
+use super::publication::{is_overtaken, publish, resume};
 use crate::error::Error;
 use crate::home::Account;
 use crate::session::Session;
@@ -42,12 +42,12 @@ pub(crate) async fn supply(session: &Session<'_>) -> Result<KeyPackageSupply, Er
     Ok(KeyPackageSupply { generation, remaining, last_resort_uses, not_after })
 }
 
-/// Asks for the supply and, if it is low, publishes the next generation, of `count` ordinary packages. A publication under
-/// way is completed first.
+/// Asks for the supply and, if it is low or friends may not be able to use it any more, publishes the next generation, of
+/// `count` ordinary packages. A publication under way is completed first.
 pub(crate) async fn refill(session: &mut Session<'_>, count: usize) -> Result<KeyPackageSupply, Error> {
     resume(session).await?;
     let found = supply(session).await?;
-    if !is_low(&found, count, session) {
+    if !is_low(&found, count, session) && !is_overtaken(session.account()) {
         return Ok(found);
     }
     publish(session, count).await?;

@@ -119,22 +119,27 @@ impl TrustedCredentials<'_> {
         let claim =
             Unverified::<ClientCredentialPayload>::from_bytes(client_credential).map_err(CredentialError::Signed)?;
         let signer_fingerprint = claim.claim().signer_fingerprint;
+        // Nobody gains by saying so falsely.
+        if self.revoked.contains(&signer_fingerprint) {
+            return Err(ClaimError::Revoked);
+        }
         let signer = self
             .intermediates
             .iter()
             .find(|intermediate| intermediate.fingerprint() == signer_fingerprint)
             .ok_or(CredentialError::UnknownSigner)?;
         let credential = ClientCredential::verify_chain(client_credential, signer, now)?;
-        let is_revoked = [signer_fingerprint, credential.fingerprint()].iter().any(|one| self.revoked.contains(one));
-        if is_revoked { Err(ClaimError::Revoked) } else { Ok(credential) }
+        if self.revoked.contains(&credential.fingerprint()) { Err(ClaimError::Revoked) } else { Ok(credential) }
     }
 }
 
 /// Checks the answer to a claim: that the queuing service gave it to the request with the body `request_body`, and every
-/// package in it.
+/// package in it. Packages with revoked credentials are left out, as the service could have done: it cannot know of them, and
+/// a user's other clients are not to wait for one that has not renewed its credential yet.
 ///
 /// # Errors
-/// [`ClaimError`]: one bad package spoils the answer, for whoever handed it out is not to be trusted.
+/// [`ClaimError`]: any other bad package spoils the answer, for whoever handed it out is not to be trusted.
+/// [`ClaimError::Revoked`] if no other package is left.
 pub fn verify_claim(
     response: &ClaimKeyPackagesResponse,
     request_body: &[u8],
@@ -146,13 +151,18 @@ pub fn verify_claim(
     let ClaimKeyPackagesResponse { add_packages, claim_answer } = response;
     ClaimAnswer::verify(&claim_answer.0, request_body, add_packages, &qs_keys.payload().verifying_key)
         .map_err(ClaimError::Answer)?;
-    let packages: Vec<_> = add_packages
-        .iter()
-        .map(|package| ClaimedPackage::verify(&package.0, code, trusted, now))
-        .collect::<Result<_, _>>()?;
+    let mut packages = Vec::with_capacity(add_packages.len());
+    let mut want = ClaimError::Empty;
+    for package in add_packages {
+        match ClaimedPackage::verify(&package.0, code, trusted, now) {
+            Ok(package) => packages.push(package),
+            Err(ClaimError::Revoked) => want = ClaimError::Revoked,
+            Err(error) => return Err(error),
+        }
+    }
     let mut clients = HashSet::new();
     if packages.is_empty() {
-        Err(ClaimError::Empty)
+        Err(want)
     } else if !packages.iter().all(|package| clients.insert(package.client_id())) {
         Err(ClaimError::ClientTwice)
     } else {

@@ -18,7 +18,7 @@ use vestibule_protocol::limits::MAX_ADD_PACKAGE_LENGTH;
 use vestibule_protocol::name::{ClientId, ClientUuid};
 use vestibule_protocol::queue_config::{QUEUE_CONFIG_LENGTH, open_queue_config};
 use vestibule_protocol::queuing::{ClaimAnswer, QsClientId, QsKeys};
-use vestibule_protocol::signed::Verified;
+use vestibule_protocol::signed::{Fingerprint, Verified};
 use vestibule_protocol::symmetric::{FriendshipEncryptionKey, FriendshipToken, PushTokenKey};
 use vestibule_protocol::time::{DAY, Timestamp};
 
@@ -241,6 +241,30 @@ fn an_answer_counts_once_for_its_own_request_and_each_client_once() {
     assert_eq!(verify(&respond(Vec::new()), b"request").unwrap_err(), ClaimError::Empty);
     let twice = respond(alice.packages(2));
     assert_eq!(verify(&twice, b"request").unwrap_err(), ClaimError::ClientTwice);
+
+    // Whose credential is revoked keeps nobody from the others; what is wrong otherwise still spoils everything.
+    let without = |revoked: &[Fingerprint], response: &ClaimKeyPackagesResponse| {
+        let trusted = TrustedCredentials { revoked, ..deployment.trusted() };
+        verify_claim(response, b"request", &deployment.qs_keys, &code, trusted, *NOW)
+    };
+    let (alices, phones) = (alice.credential.fingerprint(), phone.credential.fingerprint());
+    let left = without(&[phones], &both).unwrap();
+    assert!(left.len() == 1 && left[0].client_credential.fingerprint() == alices);
+    assert_eq!(without(&[phones, alices], &both).unwrap_err(), ClaimError::Revoked);
+    let damaged = respond(vec![phone.package(false).add_package, Bytes(vec![1])]);
+    assert!(matches!(without(&[phones], &damaged), Err(ClaimError::Package(_))));
+    let twice = respond([alice.packages(2), phone.packages(1)].concat());
+    assert_eq!(without(&[phones], &twice).unwrap_err(), ClaimError::ClientTwice);
+}
+
+#[test]
+fn an_intermediate_that_is_revoked_need_not_be_known() {
+    let (deployment, mut alice) = alice();
+    let revoked = [deployment.intermediates[0].fingerprint()];
+    let trusted = TrustedCredentials { intermediates: &[], revoked: &revoked };
+    let package = alice.package(false).add_package;
+    let refused = ClaimedPackage::verify(&package.0, &alice.code, trusted, *NOW);
+    assert_eq!(refused.unwrap_err(), ClaimError::Revoked);
 }
 
 #[test]
