@@ -131,9 +131,7 @@ impl LambdaService {
         pool.idle().push(sandbox);
         answer
     }
-}
 
-impl LambdaService {
     /// Starts a process for one event, ends it again, and says how long that took. None if there is no such function.
     pub(crate) async fn cold_start(&self, name: &str, event: &Value) -> Option<Result<ColdStart, InvocationError>> {
         let program = &self.functions.get(name)?.program;

@@ -13,9 +13,9 @@
 //! are acknowledged and deleted.
 //!
 //! **Times.** A queue's `expires_at` is [`QUEUE_LIFETIME`] after the end of the month in which its owner last fetched
-//! something, or published connection packages: it says no more of when that was. A message's is as long after that again, so that it outlives its queue
-//! unless the owner fetches for months without ever acknowledging. What remembers a request says on which day it was made,
-//! and goes two days later.
+//! something, or published connection packages: it says no more of when that was. A message's is as long after that again,
+//! so that it outlives its queue unless the owner fetches for months without ever acknowledging. What remembers a request
+//! says on which day it was made, and goes two days later.
 
 use std::time::Duration;
 

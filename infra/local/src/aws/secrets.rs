@@ -139,12 +139,13 @@ impl Secrets {
             if current.unwrap_or_default() != body["RemoveFromVersionId"] {
                 return invalid("the stage AWSCURRENT is at another version");
             }
-            // One of those that wait is taken, and the others are too late.
-            let waiting = versions.waiting.remove(&secret.logical_id).unwrap_or_default();
-            let is_meant = |(version, _): &(u64, _)| body["MoveToVersionId"] == version_id(*version);
-            let Some((_, document)) = waiting.into_iter().find(is_meant) else {
+            let is_meant = |(version, _): &&(u64, Zeroizing<String>)| body["MoveToVersionId"] == version_id(*version);
+            let meant = versions.waiting.get(&secret.logical_id).and_then(|waiting| waiting.iter().find(is_meant));
+            let Some(document) = meant.map(|(_, document)| document.clone()) else {
                 return not_found("Secrets Manager can't find the specified secret version.");
             };
+            // One of those that wait is taken, and the others are too late.
+            versions.waiting.remove(&secret.logical_id);
             document
         };
         match self.put(&secret.logical_id, &document) {
