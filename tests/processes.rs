@@ -1,6 +1,6 @@
 //! Functions as processes: they start with what is theirs, or stop at once with one line that says what is wrong.
 //!
-//! Every other test runs through processes too if `VESTIBULE_FUNCTIONS` says where the binaries are; these only then.
+//! Every other test runs through processes too if `VESTIBULE_FUNCTIONS` says where the binaries are; these only then, but for the last.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -74,9 +74,15 @@ impl Deployment {
         environment
     }
 
+    /// The binary of a function, as cargo leaves it or as `cargo lambda build` does.
+    fn binary(&self, function: &str) -> PathBuf {
+        let file = self.directory.join(format!("{function}{}", std::env::consts::EXE_SUFFIX));
+        if file.is_file() { file } else { self.directory.join(function).join("bootstrap") }
+    }
+
     /// Runs a function to its end.
     async fn run(&self, function: &str, environment: BTreeMap<String, String>) -> Output {
-        let mut command = Command::new(self.directory.join(function));
+        let mut command = Command::new(self.binary(function));
         command.env_clear().envs(environment);
         let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it does not panic");
         output.expect("the binary can be run")
@@ -89,7 +95,7 @@ impl Deployment {
         let url = format!("http://{}", listener.local_addr().expect("it has an address"));
         let mut environment = self.environment(function);
         environment.extend(leading_here.iter().map(|variable| ((*variable).to_owned(), url.clone())));
-        let mut command = Command::new(self.directory.join(function));
+        let mut command = Command::new(self.binary(function));
         command.env_clear().envs(environment).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().expect("the binary can be run");
         let requests = tokio::time::timeout(Duration::from_secs(60), serve_one_event(listener, event)).await;
