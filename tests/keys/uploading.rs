@@ -293,3 +293,16 @@ fn when_two_token_keys_are_in_use_the_day_is_named_on_which_one_ends() {
     let refused = TokenIssuerKeys::rotate(&second.secret.json, now, &mut rng(3)).err().unwrap();
     assert_eq!(refused.to_string(), "two token keys are in use until 2027-03-12: rotate after that");
 }
+
+#[test]
+fn an_item_that_cannot_be_read_is_told_of() {
+    for kind in PublicItem::ALL {
+        let item = Item::from_dynamodb_json(&json!({"pk": {"S": "-"}})).unwrap();
+        let files = KeyFiles { items: vec![(kind, item)], ..KeyFiles::default() };
+        let lines = inventory(&files, Timestamp::now()).unwrap();
+        assert!(
+            lines.len() == 1 && lines[0].starts_with("attention: ") && lines[0].ends_with(" cannot be read"),
+            "{lines:?}"
+        );
+    }
+}

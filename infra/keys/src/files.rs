@@ -15,7 +15,7 @@ pub(crate) const ROOT_FILE: &str = "root.json";
 /// Reads a file that may hold secrets.
 pub(crate) fn read(path: &Path) -> io::Result<Zeroizing<String>> {
     let content = std::fs::read_to_string(path);
-    content.map(Zeroizing::new).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    content.map(Zeroizing::new).map_err(about(path))
 }
 
 /// Reads the root key.
@@ -70,7 +70,7 @@ fn make_private_directory(path: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    builder.create(path).map_err(about(path))
 }
 
 /// Writes a new file that only its owner can read.
@@ -79,7 +79,12 @@ pub(crate) fn write_private(path: &Path, content: &str) -> io::Result<()> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file: File = options.open(path)?;
-    file.write_all(content.as_bytes())?;
-    file.sync_all()
+    let mut file: File = options.open(path).map_err(about(path))?;
+    file.write_all(content.as_bytes()).map_err(about(path))?;
+    file.sync_all().map_err(about(path))
+}
+
+/// Says in an error which file it is about.
+fn about(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }

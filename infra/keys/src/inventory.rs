@@ -13,23 +13,29 @@ use crate::queuing_service::validity_of;
 use crate::{AuthenticationServiceKeysError, KeyFiles, PublicItem};
 
 /// A line for each credential and key that is published, newest first, with its name and how long it has, and one for each
-/// item that is not what the secret beside it has.
+/// item that is not what the secret beside it has, or cannot be read.
 ///
 /// # Errors
 /// [`AuthenticationServiceKeysError`] if a credential does not hold.
 pub fn inventory(files: &KeyFiles, now: Timestamp) -> Result<Vec<String>, AuthenticationServiceKeysError> {
-    let item = |wanted| files.item(wanted);
     let mut lines = Vec::new();
-    if let Some(published) = item(PublicItem::Credentials).and_then(public_credentials::read_item) {
+    if let Some(published) = files.item(PublicItem::Credentials).and_then(public_credentials::read_item) {
         lines.extend(credentials(&published, now)?);
     }
-    for keys in item(PublicItem::QsKeys).and_then(public_keys::read_item).unwrap_or_default() {
+    for keys in files.item(PublicItem::QsKeys).and_then(public_keys::read_item).unwrap_or_default() {
         let validity = validity_of(&keys).map_or_else(|| "unreadable".to_owned(), |validity| words(validity, now));
         lines.push(line("keys of the queuing service", "", &validity));
     }
-    for key in item(PublicItem::TokenKeys).and_then(public_keys::read_token_keys_item).unwrap_or_default() {
+    for key in files.item(PublicItem::TokenKeys).and_then(public_keys::read_token_keys_item).unwrap_or_default() {
         lines.push(line("token key", &encode(&key.public_key.0), &words(key.validity, now)));
     }
+    let is_readable = |kind, item| match kind {
+        PublicItem::Credentials => public_credentials::read_item(item).is_some(),
+        PublicItem::QsKeys => public_keys::read_item(item).is_some(),
+        PublicItem::TokenKeys => public_keys::read_token_keys_item(item).is_some(),
+    };
+    let unreadable = files.items.iter().filter(|(kind, item)| !is_readable(*kind, item));
+    lines.extend(unreadable.map(|(kind, _)| format!("attention: {} cannot be read", kind.what())));
     lines.extend(disagreements(files, now).into_iter().map(|reason| format!("attention: {reason}")));
     Ok(lines)
 }
@@ -84,17 +90,9 @@ pub fn names(
 
 /// The day in UTC, as in `2026-11-22`.
 pub(crate) fn date(time: Timestamp) -> String {
-    // Days are counted from 1 March of the year 0, so that a leap day is the last of its year.
-    const DAYS_OF_400_YEARS: u64 = 146_097;
-    let days = time.seconds() / DAY.as_secs() + 719_468;
-    let (era, day_of_era) = (days / DAYS_OF_400_YEARS, days % DAYS_OF_400_YEARS);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
+    let mut text = time.rfc_3339().to_string();
+    text.truncate(text.find('T').unwrap_or(text.len()));
+    text
 }
 
 fn line(what: &str, name: &str, state: &str) -> String {

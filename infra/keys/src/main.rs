@@ -269,7 +269,8 @@ async fn upload(stack: &Path, from: &Path, now: Timestamp) -> Outcome {
     match vault(stack)?.upload(&files, now).await {
         Ok(written) => Ok(tell_written(&mut io::stdout().lock(), &written, &[])?),
         Err(VaultError::Interrupted { written, left, reason }) => {
-            tell_written(&mut io::stdout().lock(), &written, &left)?;
+            // Why it was interrupted is said whether this can be or not.
+            let _ = tell_written(&mut io::stdout().lock(), &written, &left);
             let then = match *reason {
                 VaultError::Changed(_) => "",
                 _ => "; run the same upload again, and keep the directory until it is complete",

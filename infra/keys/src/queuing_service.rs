@@ -89,14 +89,10 @@ pub(crate) fn is_in_use(keys: &Bytes, now: Timestamp) -> bool {
 
 /// When keys are valid, by their own account.
 pub(crate) fn validity_of(keys: &Bytes) -> Option<ExpirationData> {
-    claim(keys).map(|claim| claim.expiration_data)
+    Some(Unverified::<QsKeysPayload>::from_bytes(&keys.0).ok()?.claim().expiration_data)
 }
 
 /// Decodes keys that this root certifies, whenever they are valid.
 pub(crate) fn keys_under(keys: &Bytes, root: &AsCredential) -> Option<QsKeys> {
     QsKeys::verify_chain(&keys.0, root, validity_of(keys)?.not_before).ok()
-}
-
-fn claim(keys: &Bytes) -> Option<QsKeysPayload> {
-    Some(Unverified::<QsKeysPayload>::from_bytes(&keys.0).ok()?.claim().clone())
 }

@@ -41,7 +41,7 @@ impl TokenIssuerKeys {
         Self::of(IssuerKeysDocument::generate(now, rng))
     }
 
-    /// Adds a key that takes over in two days to those in the secret document, whose tokens stay good until their end, and
+    /// Adds a key that takes over in two days, or today if no other lasts until after that, to those in the secret document, whose tokens stay good until their end, and
     /// drops those that have ended.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl TokenIssuerKeys {
         Ok(is_lacking.then_some(keys))
     }
 
-    /// Does the same if it is time: half of the newest key's days are over.
+    /// Does what [`Self::rotate`] does, if it is time: half of the newest key's days are over.
     ///
     /// # Errors
     /// [`TokenRotationError::Unreadable`].
